@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a device is: a small table of functions, and a fixed structure of everything that a guest could notice.
+ *
+ * A device's saved state is a plain structure, described by a table of fields. The table drives the JSON form of
+ * a snapshot, its validation, and its tests, so that no device writes a parser.
+ */
+#ifndef EMBER_DEVICES_DEVICE_H
+#define EMBER_DEVICES_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kvm/error_detail.h"
+
+#define DEVICE_STATE_MAX 4000 /* bytes of one device's saved state */
+#define DEVICE_NAME_MAX  24   /* bytes, with the terminating NUL */
+
+enum field_type {
+	FIELD_U8,
+	FIELD_U16,
+	FIELD_U32,
+	FIELD_U64,
+	FIELD_S32,
+	FIELD_BYTES,  /* count bytes, a hexadecimal string in JSON */
+	FIELD_STRUCT, /* count structures of fields, each size bytes */
+};
+
+/* One member of a state structure. Integers with count > 1 are arrays. */
+struct state_field {
+	const char *name; /* its key in JSON */
+	enum field_type type;
+	uint32_t offset;
+	uint32_t count;                   /* elements; FIELD_BYTES: bytes */
+	uint64_t max;                     /* greatest value that is valid, for integers; 0: whatever the type holds */
+	const struct state_field *fields; /* FIELD_STRUCT: the members, ended by a NULL name */
+	uint32_t size;                    /* FIELD_STRUCT: bytes of one element */
+};
+
+#define STATE_FIELD(structure, member, field_type)                                                                 \
+	{                                                                                                          \
+		.name = #member, .type = (field_type), .offset = (uint32_t)offsetof(structure, member), .count = 1 \
+	}
+#define STATE_FIELD_MAX(structure, member, field_type, greatest)                                                    \
+	{                                                                                                           \
+		.name = #member, .type = (field_type), .offset = (uint32_t)offsetof(structure, member), .count = 1, \
+		.max = (greatest)                                                                                   \
+	}
+#define STATE_ARRAY(structure, member, field_type, elements)                                            \
+	{                                                                                               \
+		.name = #member, .type = (field_type), .offset = (uint32_t)offsetof(structure, member), \
+		.count = (elements)                                                                     \
+	}
+#define STATE_STRUCTS(structure, member, elements, members, bytes)                                      \
+	{                                                                                               \
+		.name = #member, .type = FIELD_STRUCT, .offset = (uint32_t)offsetof(structure, member), \
+		.count = (elements), .fields = (members), .size = (bytes)                               \
+	}
+#define STATE_FIELDS_END     \
+	{                    \
+		.name = NULL \
+	}
+
+struct device;
+
+struct device_ops {
+	const char *name; /* "serial": the key under which a snapshot keeps the device */
+	const struct state_field *state_fields;
+	uint32_t state_size; /* at most DEVICE_STATE_MAX */
+
+	/*
+	 * A guest's access, on a vCPU's thread; the bus holds no lock. offset is from the start of the region; length is 1, 2, 4 or 8 and
+	 * stays inside the region. Both must answer any access: what the device does not define reads as all ones and is ignored when written.
+	 */
+	void (*read)(struct device *device, uint64_t offset, uint8_t *data, size_t length);
+	void (*write)(struct device *device, uint64_t offset, const uint8_t *data, size_t length);
+
+	/* Finish what is in flight, so that save() finds nothing half done. May be NULL. Returns 0 or -errno. */
+	int (*drain)(struct device *device);
+
+	/* Copy the state out; state_size bytes, zero-filled before the call. */
+	void (*save)(struct device *device, void *ret_state);
+
+	/*
+	 * Take a state whose fields are within their tables' bounds. Checks what a table cannot say.
+	 * Returns 0, or -EINVAL with the field in detail and the device unchanged.
+	 */
+	int (*restore)(struct device *device, const void *state, struct error_detail *detail);
+
+	/* Back to power-on. */
+	void (*reset)(struct device *device);
+
+	/* Release what the device holds. */
+	void (*free)(struct device *device);
+};
+
+/* Every device's structure begins with this. */
+struct device {
+	const struct device_ops *ops;
+	uint32_t instance; /* tells two devices of one kind apart in a snapshot: 0, 1, ... */
+};
+
+/* How a device moves its interrupt line. */
+struct irq_line {
+	void *opaque;
+	void (*set)(void *opaque, bool level); /* may be called from any thread */
+};
+
+/*
+ * Check every field of a state against its table: integers at most max.
+ *
+ * Returns 0, or -EINVAL with the field's path in detail ("serial.fifo_count").
+ */
+int state_fields_check(const struct state_field *fields, const void *state, const char *path,
+		       struct error_detail *detail);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which model-specific registers belong to a vCPU's state.
+ */
+#ifndef EMBER_KVM_MSR_H
+#define EMBER_KVM_MSR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kvm/error_detail.h"
+#include "kvm/vcpu_state.h"
+
+struct msr_description {
+	uint32_t index;
+	const char *name; /* as the Intel SDM volume 4 or the AMD APM names it: "IA32_SYSENTER_CS" */
+	bool mandatory;   /* a host that lists it but cannot give it back cannot hold snapshots */
+};
+
+/* The MSRs that Ember saves, in the order in which they are restored. */
+extern const struct msr_description msr_descriptions[];
+extern const size_t msr_description_count;
+
+/* The MSR's name, or NULL for one that is not in the table. */
+const char *msr_name(uint32_t index);
+
+/*
+ * Probe which MSRs of msr_descriptions[] that `listed` names can be read and written back on this vCPU.
+ *
+ * vcpu_fd    a fresh vCPU
+ * listed     indices from KVM_GET_MSR_INDEX_LIST
+ * ret_msrs   those that can, with their values on a fresh vCPU
+ *
+ * Returns 0 or -errno.
+ */
+int msr_probe(int vcpu_fd, const uint32_t *listed, size_t listed_count, struct msr_table *ret_msrs,
+	      struct error_detail *detail);
+
+/*
+ * Can a host that has `available` hold every MSR of `wanted`?
+ * Returns 0, or -EOPNOTSUPP with the first one missing in detail.
+ */
+int msr_check(const struct msr_table *available, const struct msr_table *wanted, struct error_detail *detail);
+
+/*
+ * Read or write a whole table. KVM_SET_MSRS returns how many it did: fewer than all is -EIO here, with the MSR and its value in detail.
+ */
+int msr_get(int vcpu_fd, struct msr_table *msrs, struct error_detail *detail);
+int msr_set(int vcpu_fd, const struct msr_table *msrs, struct error_detail *detail);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A vCPU and the thread that runs it.
+ *
+ * The thread is made with the vCPU, primes it (one KVM_RUN with immediate_exit, so that what the kernel does at a
+ * vCPU's first run is paid early), and parks. vcpu_run() lets it go, vcpu_pause() stops it at an instruction boundary with no exit
+ * half done. State may be read and written from any thread while the vCPU is parked.
+ */
+#ifndef EMBER_KVM_VCPU_H
+#define EMBER_KVM_VCPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kvm/error_detail.h"
+#include "kvm/vcpu_state.h"
+#include "kvm/vm.h"
+
+/* Why a vCPU's thread went from running to parked. */
+enum vcpu_stop {
+	VCPU_STOP_PAUSED = 0,     /* vcpu_pause() */
+	VCPU_STOP_HANDLER,        /* an exit handler returned VCPU_HANDLER_STOP */
+	VCPU_STOP_SHUTDOWN,       /* KVM_EXIT_SHUTDOWN: triple fault */
+	VCPU_STOP_SYSTEM_EVENT,   /* KVM_EXIT_SYSTEM_EVENT: code holds its type */
+	VCPU_STOP_INTERNAL_ERROR, /* KVM_EXIT_INTERNAL_ERROR: code holds the suberror */
+	VCPU_STOP_ENTRY_FAILED,   /* KVM_EXIT_FAIL_ENTRY: code holds the hardware's reason */
+	VCPU_STOP_MEMORY_FAULT,   /* KVM_RUN gave EFAULT: no memory behind a guest address */
+	VCPU_STOP_RUN_ERROR,      /* KVM_RUN failed otherwise: code holds errno */
+	VCPU_STOP_UNKNOWN_EXIT,   /* an exit that Ember does not know: code holds exit_reason */
+};
+
+/* The stop's name as users read it ("shutdown"), or NULL. */
+const char *vcpu_stop_name(enum vcpu_stop stop);
+
+struct vcpu_stop_info {
+	enum vcpu_stop stop;
+	uint64_t code; /* as said beside the stop; else 0 */
+	uint64_t rip;  /* where the guest stood, if it could be read; else 0 */
+};
+
+enum vcpu_handler_result {
+	VCPU_HANDLER_CONTINUE = 0,
+	VCPU_HANDLER_STOP, /* finish this exit, then park the vCPU with VCPU_STOP_HANDLER */
+};
+
+/* Called on the vCPU's own thread. data points into kvm_run: length bytes, 1, 2, 4 (ports) or 1 .. 8 (MMIO), host byte order. */
+struct vcpu_handlers {
+	void *opaque;
+	enum vcpu_handler_result (*port_read)(void *opaque, uint16_t port, uint8_t *data, size_t length);
+	enum vcpu_handler_result (*port_write)(void *opaque, uint16_t port, const uint8_t *data, size_t length);
+	enum vcpu_handler_result (*mmio_read)(void *opaque, uint64_t gpa, uint8_t *data, size_t length);
+	enum vcpu_handler_result (*mmio_write)(void *opaque, uint64_t gpa, const uint8_t *data, size_t length);
+	/* The vCPU has parked by itself (anything but VCPU_STOP_PAUSED). Must not call vcpu_*() of this vCPU but getters. */
+	void (*stopped)(void *opaque, uint32_t index, const struct vcpu_stop_info *info);
+};
+
+struct vcpu; /* opaque */
+
+struct vcpu_create_times {
+	uint64_t vcpu_create_ns; /* KVM_CREATE_VCPU, kvm_run mapping, KVM_SET_CPUID2 */
+	uint64_t prime_ns;       /* thread start and the immediate-exit run on it */
+};
+
+/*
+ * Make a vCPU with its CPUID, start its thread, prime it, and park it.
+ *
+ * vm        must outlive the vCPU
+ * index     0 .. vcpus - 1; also its APIC id
+ * cpuid     what the guest will see (from cpuid_for_vcpu())
+ * handlers  copied
+ *
+ * Returns 0 or -errno of the step that detail names. The caller ends it with vcpu_close().
+ */
+int vcpu_create(const struct vm *vm, uint32_t index, const struct cpuid_table *cpuid,
+		const struct vcpu_handlers *handlers, struct vcpu **ret_vcpu, struct vcpu_create_times *ret_times,
+		struct error_detail *detail);
+
+/* Let the parked vCPU run. ret_entered_ns, if not NULL, is not waited for: see vcpu_entered_ns(). Returns 0, or -EBUSY if it runs. */
+int vcpu_run(struct vcpu *vcpu);
+
+/* CLOCK_MONOTONIC at the last passage from parked to KVM_RUN, in nanoseconds; 0 before the first. */
+uint64_t vcpu_entered_ns(const struct vcpu *vcpu);
+
+/*
+ * Ask for a pause, and wait until the vCPU has parked: signal and immediate_exit, so that the kick cannot be lost, then any pending
+ * PIO or MMIO is completed by re-entering with immediate_exit (Documentation/virt/kvm/api.rst, section 5, kvm_run). A vCPU that is parked already stays so. Not to be called from its own thread.
+ *
+ * vcpu_request_pause() only asks: call it on every vCPU of a VM, then vcpu_pause() on each, to stop them together.
+ */
+void vcpu_request_pause(struct vcpu *vcpu);
+void vcpu_pause(struct vcpu *vcpu);
+
+bool vcpu_is_parked(const struct vcpu *vcpu);
+
+/* The whole state of a parked vCPU. Returns 0, -EBUSY (it runs), or -errno of the item that detail names. */
+int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error_detail *detail);
+
+/*
+ * Put a whole state into a parked vCPU; the order and its reasons are in vcpu_state.c. CPUID is set only where it differs
+ * from what the vCPU has; MSRs, XCRs and debug registers only where they differ from a fresh vCPU, if the vCPU has not run since it was made.
+ *
+ * Returns 0, -EBUSY, or -errno of the item that detail names; on failure the vCPU's state is undefined and it must not run.
+ */
+int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail);
+
+/* Registers alone, for entry modes and tests. Same conditions. */
+int vcpu_get_registers(struct vcpu *vcpu, struct kvm_regs *ret_regs, struct kvm_sregs *ret_sregs);
+int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs);
+
+/* The file descriptor, for tests and MSR access. Stays the vCPU's. */
+int vcpu_fd(const struct vcpu *vcpu);
+
+/* Pause, end the thread, close. Takes NULL; returns NULL. */
+struct vcpu *vcpu_close(struct vcpu *vcpu);
+
+#endif
