@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the supervisor, the zygote, the workers and the loader say to each other.
+ *
+ * One message is one SOCK_SEQPACKET packet: a header and a payload of the fixed size that message_table gives for its type, with
+ * the number of file descriptors given there. Both ends run the same executable, yet neither trusts the other: channel_receive()
+ * drops what does not fit the table, and whoever sent it.
+ */
+#ifndef EMBER_POOL_MESSAGE_H
+#define EMBER_POOL_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kvm/host.h"
+
+#define MESSAGE_MAGIC       UINT32_C(0x4d424d45) /* "EMBM", little-endian */
+#define MESSAGE_VERSION     1
+#define MESSAGE_FDS_MAX     3
+#define MESSAGE_CONSOLE_MAX 4096 /* bytes of console data in one message */
+#define MESSAGE_TEXT_MAX    256
+#define MESSAGE_PHASE_NONE  UINT64_MAX
+
+/* The phases of a start, in the order in which they happen. */
+enum message_phase {
+	MESSAGE_PHASE_QUEUE = 0,       /* waiting for a slot */
+	MESSAGE_PHASE_FORK,            /* zygote's fork until the worker runs */
+	MESSAGE_PHASE_SANDBOX,         /* privilege stages and syscall filter */
+	MESSAGE_PHASE_VM_CREATE,       /* KVM_CREATE_VM */
+	MESSAGE_PHASE_IRQCHIP,         /* KVM_CREATE_IRQCHIP */
+	MESSAGE_PHASE_PIT,             /* KVM_CREATE_PIT2 */
+	MESSAGE_PHASE_MEMORY_REGISTER, /* KVM_SET_USER_MEMORY_REGION */
+	MESSAGE_PHASE_VCPU_CREATE,     /* KVM_CREATE_VCPU, KVM_SET_CPUID2 */
+	MESSAGE_PHASE_PRIME,           /* vCPU threads and their first run */
+	MESSAGE_PHASE_MEMORY_MAP,      /* memory laid over the reserved range (boot: and the image copied) */
+	MESSAGE_PHASE_VCPU_STATE,
+	MESSAGE_PHASE_IRQCHIP_STATE,
+	MESSAGE_PHASE_DEVICE_STATE,
+	MESSAGE_PHASE_CLOCK,
+	MESSAGE_PHASE_ENTER, /* until the boot vCPU's thread is in KVM_RUN */
+	MESSAGE_PHASE_COUNT,
+};
+const char *message_phase_name(enum message_phase phase); /* "queue", ... or NULL */
+
+enum message_type {
+	MESSAGE_NONE = 0,
+	/* to and from the zygote */
+	MESSAGE_HOST,   /* zygote: the probe's result; its first message */
+	MESSAGE_FORK,   /* supervisor: fork a process; fd: its end of a channel */
+	MESSAGE_FORKED, /* zygote: it runs; fd: its pidfd (none where fork failed: MESSAGE_REFUSED) */
+	/* from a worker or the loader at any time */
+	MESSAGE_FAILED,   /* a stage failed; the process exits */
+	MESSAGE_REFUSED,  /* the answer to a request that could not be done */
+	MESSAGE_DONE,     /* the answer to a request that has nothing else to say */
+	MESSAGE_PROGRESS, /* of a request in progress */
+	/* worker */
+	MESSAGE_WARM,    /* built and confined */
+	MESSAGE_BOOT,    /* fd: flat image */
+	MESSAGE_RESTORE, /* fds: memory file, sealed state */
+	MESSAGE_STARTED,
+	MESSAGE_PAUSE,
+	MESSAGE_RESUME,
+	MESSAGE_SNAPSHOT, /* fds: state file, memory file */
+	MESSAGE_SNAPSHOT_DONE,
+	MESSAGE_CONSOLE_READ,
+	MESSAGE_CONSOLE_DATA,
+	MESSAGE_CONSOLE_WRITE,
+	MESSAGE_CONSOLE_WRITTEN,
+	MESSAGE_SIGNALLED,
+	MESSAGE_OUTPUT, /* console output since the last CONSOLE_READ that reached the end */
+	MESSAGE_EXITED,
+	MESSAGE_STOP,
+	/* loader */
+	MESSAGE_LOADER_READY,
+	MESSAGE_LOAD,   /* fds: state.json, memory.snap */
+	MESSAGE_LOADED, /* fd: sealed state */
+	MESSAGE_TYPE_COUNT,
+};
+
+struct message_header {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type;
+	uint64_t request; /* chosen by who asks, repeated in the answer; 0 in messages that answer nothing */
+	uint32_t payload_size;
+	uint32_t padding;
+};
+
+/* The probe's result, as far as the supervisor needs it. */
+struct message_host {
+	int32_t api_version;
+	uint32_t xsave_size;
+	uint32_t tsc_khz;
+	uint32_t tsc_control;
+	uint32_t max_vcpus;
+	uint32_t msr_count;
+	uint32_t cpuid_count;
+	uint32_t capability_count;
+	int32_t capability_values[HOST_CAPABILITIES_MAX]; /* in the order of host_capabilities[] */
+};
+
+enum message_role {
+	MESSAGE_ROLE_WORKER = 0,
+	MESSAGE_ROLE_LOADER,
+};
+
+struct message_fork {
+	uint32_t role;
+	uint32_t vcpus; /* workers: the shape */
+	uint32_t cpu_template;
+	uint32_t padding;
+	uint64_t memory_size;
+};
+
+struct message_forked {
+	int32_t pid;
+	uint32_t padding;
+};
+
+struct message_text {  /* FAILED, REFUSED */
+	int32_t error; /* negative errno */
+	uint32_t padding;
+	char stage[32];              /* FAILED: which stage; terminated */
+	char text[MESSAGE_TEXT_MAX]; /* terminated */
+};
+
+struct message_progress {
+	uint64_t done; /* bytes */
+	uint64_t total;
+};
+
+struct message_phases { /* WARM, STARTED */
+	uint64_t phases_ns[MESSAGE_PHASE_COUNT];
+	uint64_t injected_ns; /* STARTED: CLOCK_MONOTONIC */
+	uint64_t entered_ns;
+};
+
+struct message_start {  /* BOOT, RESTORE */
+	uint32_t entry; /* enum entry_mode */
+	uint32_t paused;
+};
+
+struct message_snapshot {
+	uint32_t resume;
+	uint32_t padding;
+};
+
+struct message_snapshot_done {
+	uint64_t pause_ns;
+	uint64_t vcpu_ns;
+	uint64_t irqchip_ns;
+	uint64_t clock_ns;
+	uint64_t devices_ns;
+	uint64_t memory_ns;
+	uint64_t state_ns;     /* state.json formed and written */
+	uint64_t memory_bytes; /* guest memory */
+	uint64_t data_bytes;   /* of them not zero, hence in the file */
+	uint32_t running;      /* the VM runs again */
+	uint32_t padding;
+};
+
+struct message_console_read {
+	uint64_t offset;
+	uint32_t max;
+	uint32_t padding;
+};
+
+struct message_console_data {
+	uint64_t offset;
+	uint64_t dropped;
+	uint32_t size;
+	uint32_t padding;
+	uint8_t data[MESSAGE_CONSOLE_MAX];
+};
+
+struct message_console_write {
+	uint32_t size;
+	uint32_t padding;
+	uint8_t data[MESSAGE_CONSOLE_MAX];
+};
+
+struct message_console_written {
+	uint32_t written;
+	uint32_t padding;
+};
+
+struct message_signalled {
+	uint32_t number;
+	uint32_t padding;
+	uint64_t count;
+	uint64_t first_ns;
+	uint64_t last_ns;
+};
+
+struct message_exited {
+	uint32_t reason; /* enum machine_exit */
+	uint32_t vcpu;
+	uint64_t code;
+	uint64_t rip;
+	char text[MESSAGE_TEXT_MAX]; /* terminated */
+};
+
+struct message_load {
+	uint32_t verify_memory;
+	uint32_t padding;
+};
+
+struct message_loaded {
+	uint32_t vcpus;
+	uint32_t cpu_template;
+	uint64_t memory_size;
+	uint64_t created_unix_ns;
+	uint64_t state_crc64;
+	uint64_t data_bytes; /* of memory.snap that are not holes; 0 where the memory was not verified */
+	uint32_t chunk_count;
+	uint32_t padding;
+};
+
+union message_payload {
+	struct message_host host;
+	struct message_fork fork;
+	struct message_forked forked;
+	struct message_text text;
+	struct message_progress progress;
+	struct message_phases phases;
+	struct message_start start;
+	struct message_snapshot snapshot;
+	struct message_snapshot_done snapshot_done;
+	struct message_console_read console_read;
+	struct message_console_data console_data;
+	struct message_console_write console_write;
+	struct message_console_written console_written;
+	struct message_signalled signalled;
+	struct message_exited exited;
+	struct message_load load;
+	struct message_loaded loaded;
+};
+
+struct message {
+	struct message_header header;
+	union message_payload payload;
+	int fds[MESSAGE_FDS_MAX]; /* not on the wire; -1 where there is none */
+	uint32_t fd_count;
+};
+
+/* What each type carries. */
+struct message_description {
+	const char *name;
+	uint32_t payload_size;
+	uint32_t fd_count;
+};
+extern const struct message_description message_table[MESSAGE_TYPE_COUNT];
+
+_Static_assert(sizeof(struct message_header) == 24, "the header is part of the protocol");
+_Static_assert(sizeof(struct message_phases) == 8 * (MESSAGE_PHASE_COUNT + 2), "no holes");
+_Static_assert(sizeof(struct message_console_data) == 24 + MESSAGE_CONSOLE_MAX, "no holes");
+_Static_assert(sizeof(struct message_text) == 40 + MESSAGE_TEXT_MAX, "no holes");
+
+#endif

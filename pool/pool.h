@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pool: warm machines in worker processes, and the VMs that clients have leased from it.
+ *
+ * Lives in the supervisor's event loop and never blocks it. Every operation that a worker or the loader must carry out is
+ * asynchronous: it returns at once and ends in exactly one call of its callback, from the loop, never from within
+ * the call that started it. What workers say is checked on arrival; one that lies or stalls is killed, and whoever waited for it is told.
+ */
+#ifndef EMBER_POOL_POOL_H
+#define EMBER_POOL_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <event2/event.h>
+
+#include "devices/machine.h"
+#include "kvm/entry.h"
+#include "pool/message.h"
+#include "pool/slot.h"
+
+struct pool;
+struct pool_vm;
+struct pool_request;
+
+/* How an operation ended. */
+enum pool_status {
+	POOL_OK = 0,
+	POOL_EXHAUSTED,     /* no slot, and the queue is full or the request would not wait: retry_after_ms is set */
+	POOL_DEADLINE,      /* the deadline passed while the request was queued: retry_after_ms is set */
+	POOL_REFUSED,       /* the worker or loader looked and said no: error and text say why; the VM is unharmed */
+	POOL_WRONG_STATE,   /* the VM is not in a state in which this can be done */
+	POOL_WORKER_DIED,   /* the process that was serving this died or was killed: text says how */
+	POOL_SHAPE_FAILING, /* workers of this shape keep dying; text has the last reason; retry_after_ms is set */
+	POOL_SHUTTING_DOWN, /* the pool is being stopped */
+	POOL_CANCELLED,     /* pool_request_cancel() */
+};
+
+struct pool_result {
+	enum pool_status status;
+	int error;               /* negative errno where the cause has one; else 0 */
+	uint32_t retry_after_ms; /* 0: no advice */
+	struct error_detail detail;
+};
+
+/* What a shape is to have ready. */
+struct pool_shape_limits {
+	uint32_t min;                /* slots kept warm */
+	uint32_t max;                /* workers of this shape altogether, leased ones included; at least min */
+	uint32_t refill_concurrency; /* workers built at one time, at least 1 */
+};
+
+/* Something that an operator should know of; the server logs it and counts it. */
+enum pool_event_kind {
+	POOL_EVENT_WORKER_FORKED,
+	POOL_EVENT_WORKER_WARM,
+	POOL_EVENT_WORKER_FAILED,  /* it could not be built: text has the stage and the reason */
+	POOL_EVENT_WORKER_ENDED,   /* reaped; text says how it died where that was not asked for */
+	POOL_EVENT_WORKER_LIED,    /* a message that no honest worker sends: it is killed; text says what */
+	POOL_EVENT_WORKER_STALLED, /* no answer in time: it is killed */
+	POOL_EVENT_SHAPE_BACKOFF,  /* text has the delay */
+	POOL_EVENT_LOADER_ENDED,
+	POOL_EVENT_ZYGOTE_ENDED, /* a new one is started */
+};
+struct pool_event {
+	enum pool_event_kind kind;
+	bool is_error;
+	uint32_t worker; /* the worker's number, or 0 */
+	pid_t pid;
+	uint64_t vm;                       /* the VM's number, or 0 */
+	const struct machine_shape *shape; /* or NULL */
+	const char *text;
+};
+const char *pool_event_name(enum pool_event_kind kind); /* "worker_forked", ... */
+
+struct pool_options {
+	struct event_base *base;
+	const char *executable; /* what the zygote is: exec'd with pool_zygote_argument as argv[1]; "/proc/self/exe" */
+	uid_t worker_uid;       /* what workers become where the supervisor is root; ignored elsewhere */
+	gid_t worker_gid;
+	uint32_t workers_max;      /* of all shapes together, leased included */
+	uint32_t queue_limit;      /* requests waiting for a slot, of all shapes together */
+	uint32_t reply_timeout_ms; /* how long a worker may take over one message before it is killed */
+	uint32_t stop_grace_ms;    /* how long each step of stopping a worker may take: message, SIGTERM, SIGKILL */
+	struct pool_shape_limits default_limits; /* for a shape that a request brings and nobody configured */
+	void *opaque;
+	void (*event)(void *opaque, const struct pool_event *event);
+};
+
+/* argv[1] of the zygote; main() hands over to pool_zygote_main() when it sees it, before doing anything else. */
+extern const char pool_zygote_argument[];
+int pool_zygote_main(int argc, char **argv);
+
+/*
+ * Start the zygote, wait for its host probe (the one blocking call, before the loop runs), and start the loader.
+ *
+ * options  copied; strings must outlive the pool
+ *
+ * Returns 0, or -errno with a sentence in detail (no /dev/kvm, no permission, a missing capability, a sandbox stage that fails).
+ */
+int pool_new(const struct pool_options *options, struct pool **ret_pool, struct error_detail *detail);
+
+/* What the zygote's probe found. Valid as long as the pool. */
+const struct message_host *pool_host(const struct pool *pool);
+
+/* Change queue_limit, workers_max, default_limits, reply_timeout_ms and stop_grace_ms (a reload). */
+void pool_set_limits(struct pool *pool, const struct pool_options *options);
+
+/*
+ * Set a shape's targets; the pool refills or retires towards them. Returns 0 or -EINVAL (detail: the field), -ENOSPC (too many shapes).
+ */
+int pool_configure(struct pool *pool, const struct machine_shape *shape, const struct pool_shape_limits *limits,
+		   struct error_detail *detail);
+
+/* Stop every worker and the loader and the zygote, then call done from the loop. Requests in progress end with POOL_SHUTTING_DOWN. */
+void pool_stop(struct pool *pool, void (*done)(void *opaque), void *opaque);
+
+/* After pool_stop()'s done, or where the loop will not run again (then processes are killed and reaped here). Takes NULL; returns NULL. */
+struct pool *pool_free(struct pool *pool);
+
+/* ---- status ---- */
+
+struct pool_shape_status {
+	struct machine_shape shape;
+	struct pool_shape_limits limits;
+	uint32_t warm;
+	uint32_t building;
+	uint32_t leased;
+	uint32_t stopping;
+	uint32_t queued;
+	uint64_t failures;        /* workers that could not be built, ever */
+	uint32_t backoff_ms;      /* until the next try; 0: none pending */
+	const char *last_failure; /* or "" */
+};
+/* Calls back for each shape, worker. */
+void pool_each_shape(struct pool *pool, void (*visit)(void *opaque, const struct pool_shape_status *status),
+		     void *opaque);
+struct pool_worker_status {
+	uint32_t worker;
+	pid_t pid;
+	enum slot_state state;
+	const struct machine_shape *shape;
+	uint64_t vm; /* 0: none */
+};
+void pool_each_worker(struct pool *pool, void (*visit)(void *opaque, const struct pool_worker_status *status),
+		      void *opaque);
+
+/* ---- starting VMs ---- */
+
+enum pool_temperature {
+	POOL_TEMPERATURE_ANY = 0, /* a warm slot where there is one, else the next that is built */
+	POOL_TEMPERATURE_WARM,    /* a slot that is warm now, else POOL_EXHAUSTED */
+	POOL_TEMPERATURE_COLD,    /* a worker forked and built for this request: the baseline */
+};
+
+/* Told of a VM's own doings, from the loop. */
+struct pool_vm_callbacks {
+	void *opaque;
+	void (*signalled)(void *opaque, uint8_t number, uint64_t count, uint64_t first_ns, uint64_t last_ns);
+	void (*output)(void *opaque); /* there is console output that was not there before */
+	void (*exited)(void *opaque,
+		       const struct message_exited
+			       *exited); /* the machine ended by itself; the VM stays until it is stopped */
+	/* The VM is no more (and the pointer invalid after this): stopped as asked, or its worker died. Always the last call. */
+	void (*gone)(void *opaque, const char *reason, const char *detail);
+};
+
+struct pool_start {
+	bool restore; /* else boot */
+	bool paused;  /* do not let it run yet */
+	enum pool_temperature temperature;
+	struct machine_shape shape;
+	uint64_t deadline_ns;  /* CLOCK_MONOTONIC; 0: none */
+	enum entry_mode entry; /* boot */
+	int image;             /* boot: the flat image; duplicated */
+	int memory;            /* restore: memory.snap; duplicated */
+	int state;             /* restore: sealed struct vm_state; duplicated */
+	struct pool_vm_callbacks callbacks;
+};
+
+/* CLOCK_MONOTONIC nanoseconds of each phase that this start paid for; MESSAGE_PHASE_NONE where it did not. */
+struct pool_started {
+	bool cold; /* the worker was forked after the request came */
+	uint64_t phases_ns[MESSAGE_PHASE_COUNT];
+	uint64_t requested_ns;
+	uint64_t injected_ns;
+	uint64_t entered_ns; /* 0 where paused */
+};
+
+/*
+ * Lease a slot and start a VM in it.
+ *
+ * done  on success vm is valid until its gone callback; on failure vm is NULL and none of start->callbacks is ever called
+ *
+ * Returns the request, valid until done is called; NULL only where memory is short (done is not called).
+ */
+struct pool_request *pool_vm_start(struct pool *pool, const struct pool_start *start,
+				   void (*done)(void *opaque, const struct pool_result *result, struct pool_vm *vm,
+						const struct pool_started *started),
+				   void *opaque);
+
+/* Give up: done is called with POOL_CANCELLED; a VM that was about to start is stopped. */
+void pool_request_cancel(struct pool_request *request);
+
+/* ---- VMs ---- */
+
+uint64_t pool_vm_number(const struct pool_vm *vm); /* 1, 2, ... never reused */
+uint32_t pool_vm_worker(const struct pool_vm *vm);
+pid_t pool_vm_pid(const struct pool_vm *vm);
+enum pool_vm_state {
+	POOL_VM_RUNNING,
+	POOL_VM_PAUSED,
+	POOL_VM_BUSY,   /* pausing, resuming or being snapshotted */
+	POOL_VM_EXITED, /* the machine ended by itself; console output can still be read */
+	POOL_VM_STOPPING,
+};
+enum pool_vm_state pool_vm_state(const struct pool_vm *vm);
+const char *pool_vm_state_name(enum pool_vm_state state);
+const struct machine_shape *pool_vm_shape(const struct pool_vm *vm);
+
+typedef void (*pool_vm_done)(void *opaque, const struct pool_result *result);
+
+/* Each ends in one call of done, also where the VM dies meanwhile. A VM carries out one of pause, resume and snapshot at a time: others get POOL_WRONG_STATE. */
+void pool_vm_pause(struct pool_vm *vm, pool_vm_done done, void *opaque);
+void pool_vm_resume(struct pool_vm *vm, pool_vm_done done, void *opaque);
+
+struct pool_snapshot {
+	int state_file;  /* open for writing, empty; duplicated */
+	int memory_file; /* likewise */
+	bool resume;     /* let a VM that was running go on (a paused one stays paused) */
+};
+/* progress: bytes of guest memory done so far. times: nanoseconds by phase, on success. */
+void pool_vm_snapshot(struct pool_vm *vm, const struct pool_snapshot *snapshot,
+		      void (*progress)(void *opaque, uint64_t done, uint64_t total),
+		      void (*done)(void *opaque, const struct pool_result *result,
+				   const struct message_snapshot_done *times),
+		      void *opaque);
+
+/* Console output from an absolute offset (see serial_read_output()); data is valid in the callback only. max at most MESSAGE_CONSOLE_MAX. */
+void pool_vm_console_read(struct pool_vm *vm, uint64_t offset, uint32_t max,
+			  void (*done)(void *opaque, const struct pool_result *result, uint64_t offset,
+				       uint64_t dropped, const uint8_t *data, uint32_t size),
+			  void *opaque);
+/* Console input; written: bytes taken. size at most MESSAGE_CONSOLE_MAX. */
+void pool_vm_console_write(struct pool_vm *vm, const uint8_t *data, uint32_t size,
+			   void (*done)(void *opaque, const struct pool_result *result, uint32_t written),
+			   void *opaque);
+
+/* End the VM; its gone callback tells when. kill: SIGKILL at once, else message, SIGTERM, SIGKILL. reason is what gone will say ("released", ...). */
+void pool_vm_stop(struct pool_vm *vm, bool kill, const char *reason);
+
+/* ---- the loader ---- */
+
+/*
+ * Parse, check and (verify_memory) checksum a snapshot's files in the loader process.
+ *
+ * state_file   state.json, memory_file memory.snap: both open for reading; duplicated
+ * progress     bytes of memory checked so far; may be NULL
+ * done         on success state is a sealed memory file of struct vm_state (the callee owns it) and loaded its summary; else state is -1
+ *
+ * Returns 0 or -errno (nothing is called then).
+ */
+int pool_load(struct pool *pool, int state_file, int memory_file, bool verify_memory,
+	      void (*progress)(void *opaque, uint64_t done, uint64_t total),
+	      void (*done)(void *opaque, const struct pool_result *result, int state,
+			   const struct message_loaded *loaded),
+	      void *opaque);
+
+/* How long a client should wait before it asks for this shape again, from how long builds took lately. */
+uint32_t pool_retry_after_ms(const struct pool *pool, const struct machine_shape *shape);
+
+#endif
