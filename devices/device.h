@@ -23,8 +23,12 @@ enum field_type {
 	FIELD_U32,
 	FIELD_U64,
 	FIELD_S32,
+	FIELD_HEX32,  /* a uint32_t that people read in hexadecimal (masks, indices): "0x%08x" in JSON */
 	FIELD_BYTES,  /* count bytes, a hexadecimal string in JSON */
+	FIELD_BLOB,   /* as FIELD_BYTES, but only the first so many of count are in use: see length_offset */
 	FIELD_STRUCT, /* count structures of fields, each size bytes */
+	FIELD_ROWS,   /* as FIELD_STRUCT, always an array in JSON, of which the first so many of count are in use */
+	FIELD_LABEL,  /* nothing in the structure: a text derived from it, for people; what is read must be the same */
 };
 
 /* One member of a state structure. Integers with count > 1 are arrays. */
@@ -34,8 +38,11 @@ struct state_field {
 	uint32_t offset;
 	uint32_t count;                   /* elements; FIELD_BYTES: bytes */
 	uint64_t max;                     /* greatest value that is valid, for integers; 0: whatever the type holds */
-	const struct state_field *fields; /* FIELD_STRUCT: the members, ended by a NULL name */
-	uint32_t size;                    /* FIELD_STRUCT: bytes of one element */
+	const struct state_field *fields; /* FIELD_STRUCT, FIELD_ROWS: the members, ended by a NULL name */
+	uint32_t size;                    /* FIELD_STRUCT, FIELD_ROWS: bytes of one element */
+	/* FIELD_BLOB, FIELD_ROWS: where the structure holds, as a uint32_t, how many are in use. */
+	uint32_t length_offset;
+	const char *(*label)(const void *structure); /* FIELD_LABEL: never NULL, static text */
 };
 
 #define STATE_FIELD(structure, member, field_type)                                                                 \
@@ -56,6 +63,17 @@ struct state_field {
 	{                                                                                               \
 		.name = #member, .type = FIELD_STRUCT, .offset = (uint32_t)offsetof(structure, member), \
 		.count = (elements), .fields = (members), .size = (bytes)                               \
+	}
+#define STATE_BLOB(structure, member, length_member, bytes)                                           \
+	{                                                                                             \
+		.name = #member, .type = FIELD_BLOB, .offset = (uint32_t)offsetof(structure, member), \
+		.count = (bytes), .length_offset = (uint32_t)offsetof(structure, length_member)       \
+	}
+#define STATE_ROWS(structure, member, length_member, elements, members, bytes)                        \
+	{                                                                                             \
+		.name = #member, .type = FIELD_ROWS, .offset = (uint32_t)offsetof(structure, member), \
+		.count = (elements), .fields = (members), .size = (bytes),                            \
+		.length_offset = (uint32_t)offsetof(structure, length_member)                         \
 	}
 #define STATE_FIELDS_END     \
 	{                    \
@@ -108,7 +126,8 @@ struct irq_line {
 };
 
 /*
- * Check every field of a state against its table: integers at most max.
+ * Check every field of a state against its table: integers at most max; lengths of blobs and rows at most their count, before anything
+ * in them is looked at.
  *
  * Returns 0, or -EINVAL with the field's path in detail ("serial.fifo_count").
  */
