@@ -55,6 +55,12 @@ static void free_filter(struct sandbox_filter **filter)
 #define cleanup_fd      __attribute__((cleanup(close_descriptor)))
 #define cleanup_filter  __attribute__((cleanup(free_filter)))
 
+/* The last error, which is never "no error". */
+static int negative_errno(void)
+{
+	return errno > 0 ? -errno : -EIO;
+}
+
 /* One condition as libseccomp takes it. */
 static int translate_condition(const struct sandbox_condition *condition, struct scmp_arg_cmp *ret_comparison)
 {
@@ -196,7 +202,7 @@ static int read_program(int fd, struct sandbox_filter **ret_filter)
 	ssize_t got;
 
 	if (fstat(fd, &status) < 0)
-		return -errno;
+		return negative_errno();
 	if (status.st_size <= 0 || (size_t)status.st_size % sizeof(struct sock_filter) != 0 ||
 	    (size_t)status.st_size / sizeof(struct sock_filter) > BPF_MAXINSNS)
 		return -E2BIG;
@@ -207,7 +213,7 @@ static int read_program(int fd, struct sandbox_filter **ret_filter)
 
 	got = pread(fd, filter->program, (size_t)status.st_size, 0);
 	if (got < 0)
-		return -errno;
+		return negative_errno();
 	if (got != (ssize_t)status.st_size)
 		return -EIO;
 
@@ -226,7 +232,7 @@ static int export_program(scmp_filter_ctx context, struct sandbox_filter **ret_f
 
 	fd = memfd_create("sandbox-filter", MFD_CLOEXEC);
 	if (fd < 0) {
-		result = -errno;
+		result = negative_errno();
 		sandbox_error_set(error, "memfd_create: %s", strerror(-result));
 		return result;
 	}
@@ -272,7 +278,7 @@ int sandbox_filter_build(const struct sandbox_rule_set *const *sets, size_t set_
 		result = add_ioctl_set(context, ioctls[i], error);
 	if (result == 0)
 		result = export_program(context, &filter, error);
-	if (result < 0)
+	if (result != 0)
 		return result;
 
 	/* A compiler that found another way to compare would leave calls restricted to a process that cannot be. */

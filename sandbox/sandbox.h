@@ -7,6 +7,8 @@
  * it kept) and enters stage 8, which covers every thread at once. A process that needs to build nothing enters them all in one go.
  * No guest's or snapshot's byte may be touched before stage 8.
  *
+ * The zygote may enter stages 1 to 3 itself: its children inherit them, and find less to do.
+ *
  * A stage that fails ends the climb: later calls refuse, and the process must exit after it said why.
  */
 #ifndef EMBER_SANDBOX_SANDBOX_H
