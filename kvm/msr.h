@@ -12,27 +12,35 @@
 #include "kvm/error_detail.h"
 #include "kvm/vcpu_state.h"
 
+#define MSR_INDEX_TSC          0x00000010U
+#define MSR_INDEX_TSC_DEADLINE 0x000006e0U
+
 struct msr_description {
 	uint32_t index;
 	const char *name; /* as the Intel SDM volume 4 or the AMD APM names it: "IA32_SYSENTER_CS" */
 	bool mandatory;   /* a host that lists it but cannot give it back cannot hold snapshots */
+	bool unlisted;    /* KVM_GET_MSR_INDEX_LIST does not name it where KVM has it: tried in any case */
 };
 
 /* The MSRs that Ember saves, in the order in which they are restored. */
 extern const struct msr_description msr_descriptions[];
 extern const size_t msr_description_count;
 
+/* The entry of that MSR in a table, or NULL. */
+const struct kvm_msr_entry *msr_find(const struct msr_table *msrs, uint32_t index);
+
 /* The MSR's name, or NULL for one that is not in the table. */
 const char *msr_name(uint32_t index);
 
 /*
- * Probe which MSRs of msr_descriptions[] that `listed` names can be read and written back on this vCPU.
+ * Probe which MSRs of msr_descriptions[] that `listed` names, or that are tried in any case, can be read and written
+ * back on this vCPU. Each is written with the value just read, so that the vCPU is left as it was, but for its TSC.
  *
  * vcpu_fd    a fresh vCPU
  * listed     indices from KVM_GET_MSR_INDEX_LIST
  * ret_msrs   those that can, with their values on a fresh vCPU
  *
- * Returns 0 or -errno.
+ * Returns 0, or -EOPNOTSUPP (detail names a mandatory one that cannot).
  */
 int msr_probe(int vcpu_fd, const uint32_t *listed, size_t listed_count, struct msr_table *ret_msrs,
 	      struct error_detail *detail);
@@ -44,7 +52,7 @@ int msr_probe(int vcpu_fd, const uint32_t *listed, size_t listed_count, struct m
 int msr_check(const struct msr_table *available, const struct msr_table *wanted, struct error_detail *detail);
 
 /*
- * Read or write a whole table. KVM_SET_MSRS returns how many it did: fewer than all is -EIO here, with the MSR and its value in detail.
+ * Read or write a whole table in one ioctl, in its order. KVM_SET_MSRS returns how many it did: fewer than all is -EIO here, with the MSR and its value in detail.
  */
 int msr_get(int vcpu_fd, struct msr_table *msrs, struct error_detail *detail);
 int msr_set(int vcpu_fd, const struct msr_table *msrs, struct error_detail *detail);
