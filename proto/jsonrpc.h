@@ -64,7 +64,7 @@ struct jsonrpc_message {
  * ret_json      a new reference; any JSON value
  * error         RPC_PARSE_ERROR with what and where, on -EBADMSG; may be NULL
  *
- * Returns 0 or -EBADMSG (or the errno that rpc_error_set() gives RPC_PARSE_ERROR, which is the same).
+ * Returns 0 or -EBADMSG (memory that is short shows as a parse error, too).
  */
 int jsonrpc_load(const char *text, size_t length, size_t depth, json_t **ret_json, struct rpc_error *error);
 
@@ -93,7 +93,8 @@ struct jsonrpc_message *jsonrpc_message_free(struct jsonrpc_message *message);
  * params    an object, an array, or NULL to leave it out
  * ret_text  terminated; the caller frees it
  *
- * Return 0, -ENOMEM, or -EINVAL (an id of another type, a result that is NULL, text that is not UTF-8).
+ * Return 0, -EINVAL (an id or params of another type, a result that is NULL, a method that is not UTF-8), or -ENOMEM
+ * (also where jansson cannot write a value, such as one that holds itself).
  */
 int jsonrpc_write_result(const json_t *id, const json_t *result, char **ret_text);
 int jsonrpc_write_error(const json_t *id, const struct rpc_error *error, char **ret_text);

@@ -123,6 +123,9 @@ const struct method *method_find(const char *name);
 /* As method_find(); says RPC_METHOD_NOT_FOUND in error. Returns 0 or its errno. */
 int method_lookup(const char *name, const struct method **ret_method, struct rpc_error *error);
 
+/* What every method may answer, whatever its own list says; ends in RPC_OK. */
+const enum rpc_code *method_common_errors(void);
+
 /*
  * A method's parameters by index, in positional order: those of its row, then deadline_ms, which every method takes.
  */

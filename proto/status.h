@@ -37,6 +37,7 @@ enum rpc_code {
 	RPC_SNAPSHOT_IN_USE = -32007,  /* FAILED_PRECONDITION: VMs run from the snapshot; see holders */
 	RPC_SNAPSHOT_DAMAGED = -32008, /* DATA_LOSS: a file of the snapshot is missing, cut short or altered */
 	RPC_WRONG_VM_STATE = -32009,   /* FAILED_PRECONDITION: the VM is not in a state that allows this */
+	RPC_SHAPE_FAILING = -32010,    /* UNAVAILABLE: workers of this shape keep dying; see retry_after_ms */
 
 	/* the statuses as gRPC names and numbers them */
 	RPC_CANCELLED = -32021,
@@ -62,7 +63,7 @@ struct rpc_code_info {
 	enum rpc_code code;
 	int error_number;    /* the nearest errno(3), positive: what libember's and the daemon's functions return */
 	const char *status;  /* data.status */
-	const char *reason;  /* data.reason; NULL where the status says it all */
+	const char *reason;  /* data.reason; NULL where the status says it all. Reason, else status, names the code */
 	const char *meaning; /* a sentence for documents */
 };
 
@@ -109,6 +110,9 @@ __attribute__((format(printf, 3, 4))) int rpc_error_set(struct rpc_error *error,
 __attribute__((format(printf, 3, 4))) int rpc_error_set_field(struct rpc_error *error, const char *field,
 							      const char *format, ...);
 
+/* Name the offending parameter in an error of another code. Cut at RPC_FIELD_SIZE. error may be NULL. */
+void rpc_error_add_field(struct rpc_error *error, const char *field);
+
 /* Add what a library said underneath. The error must have been set; error may be NULL. */
 __attribute__((format(printf, 2, 3))) void rpc_error_add_detail(struct rpc_error *error, const char *format, ...);
 
@@ -130,15 +134,6 @@ int rpc_error_add_extra(struct rpc_error *error, const char *name, json_t *value
  * Returns 0 or -ENOMEM.
  */
 int rpc_error_to_json(const struct rpc_error *error, json_t **ret_json);
-
-/*
- * Read an error object that a peer sent. Members of data that the struct has no place for land in extra.
- *
- * ret_error  filled on success; the caller ends it with rpc_error_release()
- *
- * Returns 0, -EPROTO (not an error object by section 5.1) or -ENOMEM.
- */
-int rpc_error_from_json(const json_t *json, struct rpc_error *ret_error);
 
 /* Drop what the error owns and make it RPC_OK again. Takes NULL. */
 void rpc_error_release(struct rpc_error *error);
