@@ -278,8 +278,8 @@ int sandbox_filter_build(const struct sandbox_rule_set *const *sets, size_t set_
 		result = add_ioctl_set(context, ioctls[i], error);
 	if (result == 0)
 		result = export_program(context, &filter, error);
-	if (result != 0)
-		return result;
+	if (!filter)
+		return result < 0 ? result : -EIO;
 
 	/* A compiler that found another way to compare would leave calls restricted to a process that cannot be. */
 	if (filter->own_process == 0 && has_own_process(sets, set_count)) {
