@@ -56,11 +56,11 @@ void ember_error_release(struct ember_error *error);
  * Connect to the daemon's socket.
  *
  * socket_path  of the Unix socket
- * timeout_ms   for a daemon whose queue of new connections is full; negative: no bound
+ * timeout_ms   how long to wait while the daemon's queue of new connections is full; 0: do not; negative: no bound
  * ret_client   the caller ends it with ember_free()
  *
- * Returns 0, -EINVAL (0), -ENAMETOOLONG, -ETIMEDOUT, -ENOMEM, or -errno from socket(2) or connect(2) (-ENOENT,
- * -ECONNREFUSED: no daemon there; -EACCES).
+ * Returns 0, -EINVAL (an empty path), -ENAMETOOLONG, -ETIMEDOUT, -ENOMEM, or -errno from socket(2) or connect(2)
+ * (-ENOENT, -ECONNREFUSED: no daemon there; -EACCES).
  */
 int ember_connect(const char *socket_path, int timeout_ms, struct ember **ret_client);
 
@@ -79,7 +79,11 @@ int ember_connect_fd(int fd, struct ember **ret_client);
  */
 struct ember *ember_free(struct ember *client);
 
-/* The longest line that is accepted from the daemon, in bytes; for lines that have not begun to arrive. */
+/*
+ * Set the longest line that is accepted from the daemon, in bytes.
+ *
+ * Returns 0, -EINVAL (0), -EBUSY (a line has begun to arrive) or -ENOMEM.
+ */
 int ember_set_max_reply(struct ember *client, size_t bytes);
 
 /*
@@ -156,7 +160,7 @@ size_t ember_unsent(const struct ember *client);
  *
  * timeout_ms  how long to wait for something to happen; 0: do not wait; negative: as long as it takes
  *
- * Returns how many requests were completed (0: none, though notifications may have come), or the connection's failure:
+ * Returns how many requests were completed (0: none; a notification or a signal may have come), or the failure:
  * -ECONNRESET (the daemon closed it), -EPROTO (it sent what is not JSON-RPC), -EMSGSIZE (a line over the limit),
  * -EREMOTEIO (it refused the connection itself, or a line of ours, with an error), -ENOMEM, or -errno from poll(2),
  * send(2) or recv(2). Then every open request has been completed with that failure, and every later call returns it.
