@@ -8,9 +8,10 @@
 #     const size_t NAME_image_size;     bytes
 #
 # and leaves the linked program as NAME.elf beside it, for objdump and gdb. The sources see GUEST_ENTRY_REAL,
-# GUEST_ENTRY_PROTECTED or GUEST_ENTRY_LONG. Code that goes first is in section .text.entry. Memory after the image is zero when a guest starts,
-# so .bss takes no bytes and is not cleared. Nothing but general registers is used: this project's guests must run where
-# ring 0 is emulated without SSE. The compiler is told the same in every build type, so that a guest takes the same path in each.
+# GUEST_ENTRY_PROTECTED or GUEST_ENTRY_LONG. Code that goes first is in section .text.entry. Memory after the image is
+# zero when a guest starts, so .bss takes no bytes and is not cleared. Nothing but general registers is used: this
+# project's guests must run where ring 0 is emulated without SSE. The compiler is told the same in every build type,
+# so that a guest takes the same path in each.
 
 set(EMBER_GUEST_SCRIPT "${CMAKE_CURRENT_LIST_DIR}/guest.ld")
 
@@ -38,7 +39,7 @@ function(ember_guest name)
   target_compile_definitions(${name}.elf PRIVATE GUEST_ENTRY_${entry}=1 ${ARG_DEFINITIONS})
   target_compile_options(${name}.elf PRIVATE ${machine} -fno-pic -fno-pie
     $<$<COMPILE_LANGUAGE:C>:-Os -g0 -ffreestanding -mgeneral-regs-only -fno-stack-protector -fcf-protection=none
-      -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fomit-frame-pointer
+      -fno-asynchronous-unwind-tables -fomit-frame-pointer
       -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror>)
   target_link_options(${name}.elf PRIVATE ${machine} -nostdlib -static -no-pie "-Wl,-T,${EMBER_GUEST_SCRIPT}"
     "-Wl,--defsym=image_base=${base}" -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments)

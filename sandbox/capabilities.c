@@ -4,8 +4,8 @@
  *
  * libcap-ng makes the changes; what the kernel then says of the process is asked of the kernel directly, not of the
  * library's memory of it. The bounding set (and the secure bits) can only be changed with CAP_SETPCAP. A daemon that
- * runs as an ordinary user does not have it; for such a process the bounding set is moot, since it only bounds what execve(2)
- * grants, and no_new_privs (stage 7) makes execve(2) grant nothing.
+ * runs as an ordinary user does not have it; for such a process the bounding set is moot, since it only bounds what
+ * execve(2) grants, and no_new_privs (stage 7) makes execve(2) grant nothing.
  *
  * libcap-ng keeps the thread id that it acts on, and renews it only after fork(3). Workers are cloned by clone3(2),
  * so the id is set here.
@@ -20,7 +20,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* Uid 0 means nothing at execve(2), ambient capabilities cannot be raised, and how uids and capabilities meet is settled. */
+/* Uid 0 means nothing at execve(2), ambient capabilities cannot be raised, and all of that is locked. */
 #define SECURE_BITS                                                                                       \
 	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | \
 	 SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)

@@ -3,8 +3,8 @@
  * From tables of rules to a seccomp program, and into the kernel.
  *
  * libseccomp compiles the rules. It can only hand the program out through a descriptor (seccomp_export_bpf(3)), so it
- * goes through a memfd into a buffer of ours, once, in the zygote. Workers are forked from the zygote and install that buffer with
- * seccomp(2) directly: no compiler, no allocation, one system call.
+ * goes through a memfd into a buffer of ours, once, in the zygote. Workers are forked from the zygote and install
+ * that buffer with seccomp(2) directly: no compiler, no allocation, one system call.
  *
  * One thing about a worker is not known in the zygote: its process id, which tgkill(2) is restricted to. The program is
  * compiled with a number in its place that no process can have (the kernel's greatest is 2^22), and the copy that is

@@ -95,9 +95,10 @@ extern const struct sandbox_rule_set sandbox_rules_runtime;
 
 #ifdef EMBER_SANITIZE
 /*
- * For sanitizer builds only: what AddressSanitizer's runtime does besides, and what it does when it reports. It may write to
- * descriptor 2; its attempts to open files fail with EACCES, so that a report comes out without symbols rather than not at all.
- * Under these sets, too, a role must end by _exit(2): exit(3) starts the leak check, which clones and traces.
+ * For sanitizer builds only: what AddressSanitizer's runtime does besides, and what it does when it reports. It may
+ * write to descriptor 2; its attempts to open files fail with EACCES, so that a report comes out without symbols
+ * rather than not at all. Under these sets, too, a role must end by _exit(2): exit(3) starts the leak check, which
+ * clones and traces.
  */
 extern const struct sandbox_rule_set sandbox_rules_sanitizer;
 extern const struct sandbox_rule_set sandbox_rules_sanitizer_report;
@@ -120,10 +121,11 @@ int sandbox_filter_build(const struct sandbox_rule_set *const *sets, size_t set_
 			 struct sandbox_filter **ret_filter, struct sandbox_error *error);
 
 /*
- * Install the program in every thread of this process, for good (seccomp(2), SECCOMP_FILTER_FLAG_TSYNC). no_new_privs must
- * be set. Nothing is opened or allocated.
+ * Install the program in every thread of this process, for good (seccomp(2), SECCOMP_FILTER_FLAG_TSYNC). no_new_privs
+ * must be set. Nothing is opened or allocated.
  *
- * Every thread must have begun to run code of ours: one that is still on its way makes calls (set_robust_list(2), rseq(2)) that no policy allows.
+ * Every thread must have begun to run code of ours: one that is still on its way makes calls (set_robust_list(2),
+ * rseq(2)) that no policy allows.
  *
  * Returns 0, -ESRCH (a thread has diverging filters), or -errno of seccomp(2).
  */

@@ -3,8 +3,8 @@
  * What every role needs: glibc, and threads that exist already.
  *
  * Found by reading what glibc 2.36 does in malloc, free, pthread_mutex, pthread_cond, pthread_kill, clock_gettime
- * (the vDSO falls back to the system call where the clock source has no user-space reader), raise, abort and exit. Calls that open,
- * connect, signal others, make threads or map code are not here, and no role should add them.
+ * (the vDSO falls back to the system call where the clock source has no user-space reader), raise, abort and exit.
+ * Calls that open, connect, signal others, make threads or map code are not here, and no role should add them.
  */
 #include "sandbox/filter.h"
 

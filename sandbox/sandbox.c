@@ -8,8 +8,8 @@
  * 2 limits             needs no privilege to lower; a core dump of any later failure would hold the parent's memory
  * 3 bounding set       needs CAP_SETPCAP, which stage 4 ends
  * 4 identity           needs CAP_SETUID and CAP_SETGID, which stage 5 ends
- * 5 capabilities       what a change of identity leaves behind (there is much where the daemon is not root but has capabilities)
- * 6 process            a change of credentials resets the dumpable flag and the parent-death signal (prctl(2)), so both come after it
+ * 5 capabilities       what a change of identity leaves behind: much, where the daemon is a user with capabilities
+ * 6 process            a change of credentials resets the dumpable flag and the parent-death signal (prctl(2))
  * 7 no_new_privs       stage 8 requires it
  * 8 filter             last, because it forbids what all the others do
  *

@@ -4,8 +4,8 @@
  *
  * A process enters stages 1 to 7 while it has one thread, because capabilities and no_new_privs belong to threads and
  * are inherited by those made later. It then builds what it needs (a VM and its vCPU threads, from descriptors that
- * it kept) and enters stage 8, which covers every thread at once. A process that needs to build nothing enters them all in one go.
- * No guest's or snapshot's byte may be touched before stage 8.
+ * it kept) and enters stage 8, which covers every thread at once. A process that needs to build nothing enters them
+ * all in one go. No guest's or snapshot's byte may be touched before stage 8.
  *
  * The zygote may enter stages 1 to 3 itself: its children inherit them, and find less to do.
  *
@@ -58,7 +58,10 @@ struct sandbox_policy {
 	uid_t uid;
 	gid_t gid;
 
-	/* The parent: as getppid(2) gives it. The process dies when its parent does, and at once where it is an orphan already. */
+	/*
+	 * The parent: as getppid(2) gives it. The process dies when its parent does, and at once where it is an
+	 * orphan already.
+	 */
 	pid_t parent;
 
 	const int *keep; /* descriptors that stay open; all must be. Any order */
@@ -85,8 +88,9 @@ void sandbox_init(struct sandbox *sandbox, const struct sandbox_policy *policy);
  *
  * error  on failure says which stage and why
  *
- * Returns 0; -ECANCELED where an earlier call failed; -EINVAL for a stage that does not exist or a policy that cannot be; -EBUSY where stages 1 to 7
- * find more than one thread; else -errno of what failed. sandbox->failed then names the stage.
+ * Returns 0; -ECANCELED where an earlier call failed; -EINVAL for a stage that does not exist or a policy that cannot
+ * be; -EBUSY where stages 1 to 7 find more than one thread; else -errno of what failed. sandbox->failed then names
+ * the stage.
  */
 int sandbox_advance(struct sandbox *sandbox, enum sandbox_stage stage, struct sandbox_error *error);
 

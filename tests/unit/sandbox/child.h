@@ -37,8 +37,8 @@ typedef void (*child_body)(struct child_report *report, const void *argument);
 struct child_end child_run(child_body body, const void *argument);
 
 /*
- * Called by a body that is about to do what may kill it: sends the report as it stands, once. The descriptor of the report's pipe is
- * CHILD_REPORT_FD in every child, so that a policy can keep it.
+ * Called by a body that is about to do what may kill it: sends the report as it stands, once. The descriptor of the
+ * report's pipe is CHILD_REPORT_FD in every child, so that a policy can keep it.
  */
 void child_send(const struct child_report *report);
 #define CHILD_REPORT_FD 30

@@ -132,7 +132,7 @@ Test(filter, calls_of_another_architecture_kill)
 	struct sandbox_filter *filter = test_filter();
 	struct child_end end = child_run(call_by_interrupt_80, filter);
 
-	/* A kernel without 32-bit emulation answers the interrupt itself with SIGSEGV: the call is not made either way. */
+	/* A kernel without 32-bit emulation answers the interrupt with SIGSEGV: the call is not made either way. */
 	cr_assert(end.reported);
 	cr_assert_eq(end.report.result, 0, "%s", end.report.text);
 	cr_assert_eq(end.code, CLD_KILLED);
