@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The demo guest's image, for the host: a flat image for long-mode entry (kvm/entry.h). It runs from 2 MiB of memory
- * up; pages that it can touch begin there.
+ * The demo guest's image, for the host: a flat image for long-mode entry (kvm/entry.h). It needs 2 MiB of
+ * memory; the pages that it can touch are those beyond.
  *
  * What it says on COM1, each line ended by LF:
  *
