@@ -39,8 +39,9 @@ struct bus {
 void bus_init(struct bus *bus);
 
 /*
- * Give a device to the bus: from here on the bus saves, restores, resets and frees it. (name, instance) must be new.
- * Returns 0, -EEXIST, or -ENOSPC.
+ * Give a device to the bus, which frees it in the end. (name, instance) must be new.
+ *
+ * Returns 0, -EEXIST, or -ENOSPC; the device is the caller's still on failure.
  */
 int bus_add_device(struct bus *bus, struct device *device);
 
@@ -55,8 +56,11 @@ int bus_add_region(struct bus *bus, enum bus_space space, uint64_t base, uint64_
 		   struct device *device);
 
 /*
- * A guest's access. Where no device answers, or the access leaves its region, a read gives all ones and a write does nothing.
- * length: 1, 2, 4 or 8 bytes, or any up to 8 (MMIO may split).
+ * A guest's access: handed to the device of the region that holds all of it, in one piece. Where there is none, or the access leaves its
+ * region, a read gives all ones and a write does nothing; an access is never split between regions.
+ *
+ * length  bytes; 1, 2, 4 or 8 reach a device (a device of bytes splits them itself), any other, as an MMIO access that
+ *         crosses a page may have, finds nobody
  */
 void bus_read(const struct bus *bus, enum bus_space space, uint64_t address, uint8_t *ret_data, size_t length);
 void bus_write(const struct bus *bus, enum bus_space space, uint64_t address, const uint8_t *data, size_t length);

@@ -88,8 +88,9 @@ struct device_ops {
 	uint32_t state_size; /* at most DEVICE_STATE_MAX */
 
 	/*
-	 * A guest's access, on a vCPU's thread; the bus holds no lock. offset is from the start of the region; length is 1, 2, 4 or 8 and
-	 * stays inside the region. Both must answer any access: what the device does not define reads as all ones and is ignored when written.
+	 * A guest's access, on a vCPU's thread; the bus holds no lock. offset counts from the region's device_offset; length is 1, 2, 4 or 8
+	 * and the access stays inside the region. data holds all ones when read() is called. Both must answer any access: what the
+	 * device does not define reads as all ones and is ignored when written.
 	 */
 	void (*read)(struct device *device, uint64_t offset, uint8_t *data, size_t length);
 	void (*write)(struct device *device, uint64_t offset, const uint8_t *data, size_t length);
@@ -122,8 +123,15 @@ struct device {
 /* How a device moves its interrupt line. */
 struct irq_line {
 	void *opaque;
-	void (*set)(void *opaque, bool level); /* may be called from any thread */
+	/*
+	 * Called from any thread, when the level changes and at each restore. The device's lock is held, so that levels arrive in the
+	 * order in which they came about: must not call back into the device.
+	 */
+	void (*set)(void *opaque, bool level);
 };
+
+/* The kind of device that snapshots call `name`, for who reads a state without a machine; NULL where there is none. */
+const struct device_ops *device_ops_find(const char *name);
 
 /*
  * Check every field of a state against its table: integers at most max; lengths of blobs and rows at most their count, before anything
