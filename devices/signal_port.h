@@ -23,12 +23,14 @@ struct signal_record {
 
 struct signal_port; /* begins with a struct device */
 
+extern const struct device_ops signal_port_ops;
+
 /*
- * Make the port.
+ * Make the port. Register device offset 0 at the one port.
  *
- * signalled  called on the vCPU's thread after the number was counted; record is a copy
+ * signalled  called, without locks held, on the vCPU's thread after the number was counted; record is a copy. May be NULL.
  *
- * Returns 0 or -ENOMEM.
+ * Returns 0 or -ENOMEM. The caller (a bus) ends it through its ops.
  */
 int signal_port_new(void (*signalled)(void *opaque, uint8_t number, const struct signal_record *record), void *opaque,
 		    struct signal_port **ret_port);
