@@ -8,7 +8,9 @@
 #ifndef EMBER_DEVICES_MACHINE_H
 #define EMBER_DEVICES_MACHINE_H
 
+#include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "devices/bus.h"
@@ -51,12 +53,14 @@ struct machine_exit_info {
 	struct vcpu_stop_info stop;
 };
 
-/* Called on vCPU threads. */
+/* Called on vCPU threads, without locks held. They must not call machine_*(). Each may be NULL. */
 struct machine_callbacks {
 	void *opaque;
+	/* The guest has written to the signal port (devices/signal_port.h). */
 	void (*signalled)(void *opaque, uint8_t number, const struct signal_record *record);
+	/* There is console output (devices/serial.h, struct serial_options). */
 	void (*output_ready)(void *opaque);
-	/* Once, when the first vCPU ends the machine; the others are asked to pause. */
+	/* Once, when the first vCPU ends the machine; the others were asked to pause before. */
 	void (*exited)(void *opaque, const struct machine_exit_info *info);
 };
 
@@ -64,6 +68,14 @@ struct machine_callbacks {
 struct machine_create_times {
 	struct vm_create_times vm;
 	struct vcpu_create_times vcpus;
+};
+
+struct machine;
+
+/* What a vCPU's handlers are given: which vCPU of which machine. */
+struct machine_vcpu {
+	struct machine *machine;
+	uint32_t index;
 };
 
 struct machine {
@@ -75,35 +87,64 @@ struct machine {
 	struct signal_port *signal_port;
 	struct machine_callbacks callbacks;
 	struct cpuid_table *cpuid; /* of each vCPU, shape.vcpus tables */
-	bool exited;               /* set once, atomically */
-	bool running;
+	struct machine_vcpu handles[MACHINE_VCPUS_MAX];
+	pthread_mutex_t lock; /* guards exited, and vcpus[] against their end */
+	bool exited;          /* set once; see machine_has_exited() */
+	bool started;         /* machine_run() was called */
+	bool running;         /* between machine_run() and machine_pause() */
 };
 
 /*
  * Build a machine: VM, irqchip, PIT, memory reserved and registered, devices, vCPUs with CPUID, primed and parked.
  *
- * Returns 0 or -errno of the step that detail names. The caller ends it with machine_free().
+ * One thread builds, boots, runs, pauses and frees a machine; the functions below are not for several at once. Devices may be called from
+ * any thread, as their headers say.
+ *
+ * host       must outlive the machine
+ * callbacks  copied
+ * ret_times  may be NULL
+ *
+ * Returns 0, -EINVAL (shape), or -errno of the step that detail names. The caller ends it with machine_free().
  */
 int machine_create(const struct kvm_host *host, const struct machine_shape *shape,
 		   const struct machine_callbacks *callbacks, struct machine **ret_machine,
 		   struct machine_create_times *ret_times, struct error_detail *detail);
 
 /*
- * Load a flat image into fresh memory and set the boot vCPU to its entry mode.
+ * Load a flat image into fresh memory of a machine that has not run, and set the boot vCPU to its entry mode.
  *
- * image       open for reading; a regular file or memfd of 1 byte up to what fits in memory above the entry's load address
+ * image  open for reading; a regular file or memfd of 1 byte up to what fits in memory above the entry's load address (entry_image_gpa()).
+ *        Read from its start with pread(2), trusted in nothing, not consumed.
  *
- * Returns 0, -EINVAL / -EFBIG (detail says what about the image), or -errno.
+ * Returns 0; -EINVAL (not a regular file, or empty); -EFBIG (does not fit); -ENODATA (it got shorter while it was read); -EBUSY (the machine
+ * has run); else -errno of the step that detail names. Guest memory is undefined after a failure.
  */
 int machine_boot_image(struct machine *machine, int image, enum entry_mode mode, struct error_detail *detail);
 
-/* Let all vCPUs run. -EBUSY if they do, -ESHUTDOWN if the machine has exited. */
+/*
+ * Let all vCPUs run, the boot vCPU first.
+ *
+ * Returns 0, -EBUSY if they run, -ESHUTDOWN if the machine has exited.
+ */
 int machine_run(struct machine *machine);
 
-/* Stop all vCPUs at instruction boundaries, together; returns when all are parked. Not from a vCPU's thread. */
+/*
+ * Stop all vCPUs at instruction boundaries, together; returns when all are parked. Not from a vCPU's thread. The machine may have
+ * exited meanwhile: see machine_has_exited().
+ */
 void machine_pause(struct machine *machine);
+
+/* Has a vCPU ended the machine? Any thread. What is not paused then, pauses soon: machine_pause() waits for it. */
+bool machine_has_exited(struct machine *machine);
 
 /* Close vCPUs, VM and devices. Takes NULL; returns NULL. Slow (10 to 20 ms). */
 struct machine *machine_free(struct machine *machine);
+
+/*
+ * The system calls that booting and running a machine makes besides ioctl(2) (kvm_runtime_ioctls[]) and those of its vCPU threads, once it
+ * is built: for a syscall filter.
+ */
+extern const int machine_runtime_syscalls[];
+extern const size_t machine_runtime_syscall_count;
 
 #endif

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine: what a worker builds before it knows what it will run.
+ *
+ * Construction goes from the bottom up: VM, devices on their buses, vCPUs whose handlers lead to the buses. The buses are
+ * complete before the first vCPU's thread exists and never change afterwards.
+ *
+ * An end comes from below: a vCPU parks by itself (a triple fault, an exit that KVM cannot go on from, or a handler that
+ * saw the reset line pulled) and tells us on its own thread. The first one wins. Under the lock it asks all others
+ * to pause; machine_run() holds the lock while it lets them go, so that none is let go after the machine has ended, and
+ * machine_free() takes it to remove each vCPU, so that none is asked after it was closed.
+ *
+ * A guest whose vCPUs all halt with interrupts off does not end: with the interrupt chips in the kernel, a halted vCPU
+ * waits there, and an NMI or INIT could still wake it.
+ */
+#include "devices/machine.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "devices/i8042.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+const int machine_runtime_syscalls[] = {
+	SYS_futex,         /* locks of devices and machine, when contended */
+	SYS_clock_gettime, /* the signal port's time stamps, where the vDSO has no clock */
+	SYS_fstat,         /* of a flat image; fstat(3) is one or the other */
+	SYS_newfstatat,    SYS_pread64,
+};
+const size_t machine_runtime_syscall_count = sizeof(machine_runtime_syscalls) / sizeof(machine_runtime_syscalls[0]);
+
+/* Set by a vCPU's thread, for itself, while a device serves its access: the guest has pulled the reset line. */
+static _Thread_local bool reset_pulled;
+
+const char *machine_exit_name(enum machine_exit reason)
+{
+	switch (reason) {
+	case MACHINE_EXIT_RESET:
+		return "reset";
+	case MACHINE_EXIT_SHUTDOWN:
+		return "shutdown";
+	case MACHINE_EXIT_SYSTEM_EVENT:
+		return "system_event";
+	case MACHINE_EXIT_INTERNAL_ERROR:
+		return "internal_error";
+	case MACHINE_EXIT_MEMORY_FAULT:
+		return "memory_fault";
+	}
+
+	return NULL;
+}
+
+int machine_shape_check(const struct machine_shape *shape, struct error_detail *detail)
+{
+	if (shape->vcpus < 1 || shape->vcpus > MACHINE_VCPUS_MAX) {
+		error_detail_set(detail, "vcpus: %" PRIu32 " is not 1 to %d", shape->vcpus, MACHINE_VCPUS_MAX);
+		return -EINVAL;
+	}
+	if (!cpu_template_name(shape->cpu_template)) {
+		error_detail_set(detail, "cpu_template: %u is none", (unsigned int)shape->cpu_template);
+		return -EINVAL;
+	}
+	if (shape->memory_size < MIB || shape->memory_size > GUEST_MEMORY_SIZE_MAX || shape->memory_size % MIB != 0) {
+		error_detail_set(detail,
+				 "memory_size: %" PRIu64 " bytes is not a whole number of MiB from 1 to %" PRIu64,
+				 shape->memory_size, GUEST_MEMORY_SIZE_MAX / MIB);
+		return -EINVAL;
+	}
+
+	return 0;
+}
+
+/* devices */
+
+static void set_serial_line(void *opaque, bool level)
+{
+	struct machine *machine = opaque;
+
+	/* Fails for a line that does not exist only. */
+	(void)vm_irq_line(&machine->vm, SERIAL_IRQ_COM1, level);
+}
+
+static void pull_reset_line(void *opaque)
+{
+	(void)opaque;
+	reset_pulled = true;
+}
+
+/* Give a new device to the bus; it is freed where the bus does not take it. */
+static int adopt(struct machine *machine, struct device *device)
+{
+	int r = bus_add_device(&machine->bus, device);
+
+	if (r < 0)
+		device->ops->free(device);
+	return r;
+}
+
+static int add_serial(struct machine *machine)
+{
+	const struct serial_options options = {
+		.irq = { .opaque = machine, .set = set_serial_line },
+		.overflow = SERIAL_DROP_OLDEST,
+		.output_ready = machine->callbacks.output_ready,
+		.opaque = machine->callbacks.opaque,
+	};
+	struct device *device;
+	int r;
+
+	r = serial_new(&options, &machine->serial);
+	if (r < 0)
+		return r;
+
+	device = serial_device(machine->serial);
+	r = adopt(machine, device);
+	if (r < 0)
+		return r;
+
+	return bus_add_region(&machine->bus, BUS_PORT, SERIAL_PORT_COM1, SERIAL_PORT_COUNT, 0, device);
+}
+
+static int add_i8042(struct machine *machine)
+{
+	struct device *device;
+	int r;
+
+	r = i8042_new(pull_reset_line, NULL, &device);
+	if (r < 0)
+		return r;
+
+	r = adopt(machine, device);
+	if (r < 0)
+		return r;
+
+	r = bus_add_region(&machine->bus, BUS_PORT, I8042_PORT_DATA, 1, 0, device);
+	if (r < 0)
+		return r;
+
+	return bus_add_region(&machine->bus, BUS_PORT, I8042_PORT_COMMAND, 1, I8042_PORT_COMMAND - I8042_PORT_DATA,
+			      device);
+}
+
+static int add_signal_port(struct machine *machine)
+{
+	struct device *device;
+	int r;
+
+	r = signal_port_new(machine->callbacks.signalled, machine->callbacks.opaque, &machine->signal_port);
+	if (r < 0)
+		return r;
+
+	device = signal_port_device(machine->signal_port);
+	r = adopt(machine, device);
+	if (r < 0)
+		return r;
+
+	return bus_add_region(&machine->bus, BUS_PORT, SIGNAL_PORT, 1, 0, device);
+}
+
+/* The order here is the order of devices in a snapshot. */
+static const struct {
+	const char *name;
+	int (*add)(struct machine *machine);
+} device_makers[] = {
+	{ "serial", add_serial },
+	{ "i8042", add_i8042 },
+	{ "signal_port", add_signal_port },
+};
+
+static int add_devices(struct machine *machine, struct error_detail *detail)
+{
+	int r;
+
+	for (size_t i = 0; i < sizeof(device_makers) / sizeof(device_makers[0]); i++) {
+		r = device_makers[i].add(machine);
+		if (r < 0) {
+			error_detail_set(detail, "device %s: %s", device_makers[i].name, strerrordesc_np(-r));
+			return r;
+		}
+	}
+
+	return 0;
+}
+
+/* vCPU handlers */
+
+/* After an access: may the vCPU go on? */
+static enum vcpu_handler_result after_access(void)
+{
+	return reset_pulled ? VCPU_HANDLER_STOP : VCPU_HANDLER_CONTINUE;
+}
+
+static enum vcpu_handler_result on_port_read(void *opaque, uint16_t port, uint8_t *data, size_t length)
+{
+	const struct machine_vcpu *handle = opaque;
+
+	bus_read(&handle->machine->bus, BUS_PORT, port, data, length);
+	return after_access();
+}
+
+static enum vcpu_handler_result on_port_write(void *opaque, uint16_t port, const uint8_t *data, size_t length)
+{
+	const struct machine_vcpu *handle = opaque;
+
+	bus_write(&handle->machine->bus, BUS_PORT, port, data, length);
+	return after_access();
+}
+
+static enum vcpu_handler_result on_mmio_read(void *opaque, uint64_t gpa, uint8_t *data, size_t length)
+{
+	const struct machine_vcpu *handle = opaque;
+
+	bus_read(&handle->machine->bus, BUS_MMIO, gpa, data, length);
+	return after_access();
+}
+
+static enum vcpu_handler_result on_mmio_write(void *opaque, uint64_t gpa, const uint8_t *data, size_t length)
+{
+	const struct machine_vcpu *handle = opaque;
+
+	bus_write(&handle->machine->bus, BUS_MMIO, gpa, data, length);
+	return after_access();
+}
+
+static enum machine_exit exit_of_stop(enum vcpu_stop stop)
+{
+	switch (stop) {
+	case VCPU_STOP_HANDLER:
+		return MACHINE_EXIT_RESET;
+	case VCPU_STOP_SHUTDOWN:
+		return MACHINE_EXIT_SHUTDOWN;
+	case VCPU_STOP_SYSTEM_EVENT:
+		return MACHINE_EXIT_SYSTEM_EVENT;
+	case VCPU_STOP_MEMORY_FAULT:
+		return MACHINE_EXIT_MEMORY_FAULT;
+	case VCPU_STOP_PAUSED:
+	case VCPU_STOP_INTERNAL_ERROR:
+	case VCPU_STOP_ENTRY_FAILED:
+	case VCPU_STOP_RUN_ERROR:
+	case VCPU_STOP_UNKNOWN_EXIT:
+		break;
+	}
+
+	return MACHINE_EXIT_INTERNAL_ERROR;
+}
+
+/* A vCPU has parked by itself: the machine ends, if it has not yet. */
+static void on_stopped(void *opaque, uint32_t index, const struct vcpu_stop_info *info)
+{
+	struct machine *machine = ((const struct machine_vcpu *)opaque)->machine;
+	const struct machine_exit_info exit_info = {
+		.reason = exit_of_stop(info->stop),
+		.vcpu = index,
+		.stop = *info,
+	};
+	bool first;
+
+	pthread_mutex_lock(&machine->lock);
+	first = !machine->exited;
+	machine->exited = true;
+	for (uint32_t i = 0; first && i < machine->shape.vcpus; i++) {
+		if (i != index && machine->vcpus[i])
+			vcpu_request_pause(machine->vcpus[i]);
+	}
+	pthread_mutex_unlock(&machine->lock);
+
+	if (first && machine->callbacks.exited)
+		machine->callbacks.exited(machine->callbacks.opaque, &exit_info);
+}
+
+/* life */
+
+static int add_vcpu(struct machine *machine, uint32_t index, struct vcpu_create_times *sum, struct error_detail *detail)
+{
+	struct cpuid_table *cpuid = &machine->cpuid[index];
+	struct vcpu_create_times times = { 0 };
+	const struct vcpu_handlers handlers = {
+		.opaque = &machine->handles[index],
+		.port_read = on_port_read,
+		.port_write = on_port_write,
+		.mmio_read = on_mmio_read,
+		.mmio_write = on_mmio_write,
+		.stopped = on_stopped,
+	};
+	int r;
+
+	r = cpuid_for_vcpu(&machine->vm.host->supported_cpuid, machine->shape.cpu_template, index, machine->shape.vcpus,
+			   cpuid);
+	if (r < 0) {
+		error_detail_set(detail, "CPUID of vCPU %" PRIu32 ": %s", index, strerrordesc_np(-r));
+		return r;
+	}
+
+	machine->handles[index] = (struct machine_vcpu){ .machine = machine, .index = index };
+	r = vcpu_create(&machine->vm, index, cpuid, &handlers, &machine->vcpus[index], &times, detail);
+	if (r < 0)
+		return r;
+
+	sum->vcpu_create_ns += times.vcpu_create_ns;
+	sum->prime_ns += times.prime_ns;
+	return 0;
+}
+
+static int build(struct machine *machine, const struct kvm_host *host, struct machine_create_times *times,
+		 struct error_detail *detail)
+{
+	int r;
+
+	r = vm_create(host, machine->shape.memory_size, &machine->vm, &times->vm, detail);
+	if (r < 0)
+		return r;
+
+	r = add_devices(machine, detail);
+	if (r < 0)
+		return r;
+
+	for (uint32_t i = 0; i < machine->shape.vcpus; i++) {
+		r = add_vcpu(machine, i, &times->vcpus, detail);
+		if (r < 0)
+			return r;
+	}
+
+	return 0;
+}
+
+int machine_create(const struct kvm_host *host, const struct machine_shape *shape,
+		   const struct machine_callbacks *callbacks, struct machine **ret_machine,
+		   struct machine_create_times *ret_times, struct error_detail *detail)
+{
+	struct machine_create_times times = { 0 };
+	struct machine *machine;
+	int r;
+
+	r = machine_shape_check(shape, detail);
+	if (r < 0)
+		return r;
+
+	machine = calloc(1, sizeof(*machine));
+	if (!machine)
+		return -ENOMEM;
+
+	machine->shape = *shape;
+	machine->callbacks = *callbacks;
+	machine->vm.fd = -1;
+	bus_init(&machine->bus);
+	pthread_mutex_init(&machine->lock, NULL);
+	machine->cpuid = calloc(shape->vcpus, sizeof(*machine->cpuid));
+
+	r = machine->cpuid ? build(machine, host, &times, detail) : -ENOMEM;
+	if (r < 0) {
+		machine_free(machine);
+		return r;
+	}
+
+	*ret_machine = machine;
+	if (ret_times)
+		*ret_times = times;
+	return 0;
+}
+
+struct machine *machine_free(struct machine *machine)
+{
+	if (!machine)
+		return NULL;
+
+	machine_pause(machine);
+	for (uint32_t i = 0; i < machine->shape.vcpus; i++) {
+		struct vcpu *vcpu;
+
+		pthread_mutex_lock(&machine->lock);
+		vcpu = machine->vcpus[i];
+		machine->vcpus[i] = NULL;
+		pthread_mutex_unlock(&machine->lock);
+		vcpu_close(vcpu);
+	}
+
+	bus_free(&machine->bus);
+	if (machine->vm.fd >= 0)
+		vm_close(&machine->vm);
+	pthread_mutex_destroy(&machine->lock);
+	free(machine->cpuid);
+	free(machine);
+	return NULL;
+}
+
+int machine_run(struct machine *machine)
+{
+	int r = 0;
+
+	if (machine_has_exited(machine))
+		return -ESHUTDOWN;
+	if (machine->running)
+		return -EBUSY;
+
+	machine->started = true;
+	machine->running = true;
+	pthread_mutex_lock(&machine->lock);
+	for (uint32_t i = 0; r == 0 && i < machine->shape.vcpus; i++)
+		r = vcpu_run(machine->vcpus[i]);
+	pthread_mutex_unlock(&machine->lock);
+
+	if (r < 0)
+		machine_pause(machine);
+	return r;
+}
+
+void machine_pause(struct machine *machine)
+{
+	for (uint32_t i = 0; i < machine->shape.vcpus; i++) {
+		if (machine->vcpus[i])
+			vcpu_request_pause(machine->vcpus[i]);
+	}
+	for (uint32_t i = 0; i < machine->shape.vcpus; i++) {
+		if (machine->vcpus[i])
+			vcpu_pause(machine->vcpus[i]);
+	}
+
+	machine->running = false;
+}
+
+bool machine_has_exited(struct machine *machine)
+{
+	bool exited;
+
+	pthread_mutex_lock(&machine->lock);
+	exited = machine->exited;
+	pthread_mutex_unlock(&machine->lock);
+
+	return exited;
+}
