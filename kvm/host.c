@@ -183,6 +183,33 @@ static int host_probe_cpuid(struct kvm_host *host, struct error_detail *detail)
 	return 0;
 }
 
+/*
+ * Does a write to the TSC move it? A software backend lets guests read the host's TSC, takes the write, and goes on. A
+ * step of 2^40 cycles is minutes: no delay between the write and the read can be taken for it.
+ */
+static int host_probe_tsc(struct kvm_host *host, int vcpu, struct error_detail *detail)
+{
+	struct msr_table tsc = { .count = 1, .entries = { { .index = MSR_INDEX_TSC } } };
+	uint64_t step = UINT64_C(1) << 40;
+	uint64_t before;
+	int result;
+
+	result = msr_get(vcpu, &tsc, detail);
+	if (result < 0)
+		return result;
+	before = tsc.entries[0].data;
+	tsc.entries[0].data = before + step;
+	result = msr_set(vcpu, &tsc, detail);
+	if (result < 0)
+		return result;
+	result = msr_get(vcpu, &tsc, detail);
+	if (result < 0)
+		return result;
+
+	host->tsc_settable = tsc.entries[0].data - before >= step;
+	return 0;
+}
+
 static int host_probe_msrs(struct kvm_host *host, int vcpu, struct error_detail *detail)
 {
 	cleanup_free struct cpuid_table *cpuid = calloc(1, sizeof(*cpuid));
@@ -197,12 +224,20 @@ static int host_probe_msrs(struct kvm_host *host, int vcpu, struct error_detail 
 		return host_fail(-result, detail, "CPUID of the host template");
 	if (ioctl(vcpu, KVM_SET_CPUID2, cpuid) < 0)
 		return host_fail(errno, detail, "KVM_SET_CPUID2");
+	if (host_capability_value(host, KVM_CAP_MCE) != 0) {
+		result = msr_setup_machine_check(vcpu, detail);
+		if (result < 0)
+			return result;
+	}
 
 	list->count = sizeof(list->indices) / sizeof(list->indices[0]);
 	if (ioctl(host->fd, KVM_GET_MSR_INDEX_LIST, list) < 0)
 		return host_fail(errno, detail, "KVM_GET_MSR_INDEX_LIST");
 
-	return msr_probe(vcpu, list->indices, list->count, &host->msrs, detail);
+	result = msr_probe(vcpu, list->indices, list->count, &host->msrs, detail);
+	if (result < 0)
+		return result;
+	return host_probe_tsc(host, vcpu, detail);
 }
 
 /* What only a VM or a vCPU can tell. The VM lives for this call. */

@@ -32,6 +32,7 @@ struct kvm_host {
 	uint32_t xsave_size;                          /* bytes of a vCPU's XSAVE area; 0 without KVM_CAP_XSAVE */
 	uint32_t tsc_khz;                             /* what a new vCPU's TSC runs at */
 	bool tsc_control;                             /* may a vCPU run at another rate? */
+	bool tsc_settable;                            /* does a vCPU's TSC take a value, or is it the host's own? */
 	uint32_t max_vcpus;                           /* KVM_CAP_MAX_VCPUS */
 	int capability_values[HOST_CAPABILITIES_MAX]; /* by index into host_capabilities[]; 0: absent */
 	struct cpuid_table supported_cpuid;

@@ -24,6 +24,10 @@
 
 _Static_assert(offsetof(struct msr_table, entries) == sizeof(struct kvm_msrs), "msr_table is a kvm_msrs");
 
+/* IA32_MCG_CAP as guests see it: the number of banks, and that IA32_MCG_CTL is there (Intel SDM volume 3B, 17.3.1.1). */
+#define MCE_BANKS UINT64_C(10)
+#define MCG_CTL_P (UINT64_C(1) << 8)
+
 #define MSR_MANDATORY(number, msr)                                  \
 	{                                                           \
 		.index = (number), .name = (msr), .mandatory = true \
@@ -161,6 +165,19 @@ static const char *msr_name_or_unknown(uint32_t index)
 	const char *name = msr_name(index);
 
 	return name ? name : "unknown MSR";
+}
+
+int msr_setup_machine_check(int vcpu_fd, struct error_detail *detail)
+{
+	uint64_t capabilities = MCE_BANKS | MCG_CTL_P;
+	int error;
+
+	if (ioctl(vcpu_fd, KVM_X86_SETUP_MCE, &capabilities) == 0)
+		return 0;
+
+	error = errno;
+	error_detail_set(detail, "KVM_X86_SETUP_MCE: %s", strerror(error));
+	return -error;
 }
 
 /* Read or write one MSR. Returns 0, -EIO (KVM refuses it), or -errno. */

@@ -22,7 +22,7 @@ struct msr_description {
 	bool unlisted;    /* KVM_GET_MSR_INDEX_LIST does not name it where KVM has it: tried in any case */
 };
 
-/* The MSRs that Ember saves, in the order in which they are restored. */
+/* The MSRs that Ember saves, in the order in which they are restored; msr.c says where the order matters. */
 extern const struct msr_description msr_descriptions[];
 extern const size_t msr_description_count;
 
@@ -31,6 +31,14 @@ const struct kvm_msr_entry *msr_find(const struct msr_table *msrs, uint32_t inde
 
 /* The MSR's name, or NULL for one that is not in the table. */
 const char *msr_name(uint32_t index);
+
+/*
+ * Give a new vCPU its machine-check banks (KVM_X86_SETUP_MCE): ten of them, with IA32_MCG_CTL, and not as many as the
+ * host's kernel would choose, so that a guest finds the same ones after it has moved. Only where KVM_CAP_MCE is present.
+ *
+ * Returns 0 or -errno.
+ */
+int msr_setup_machine_check(int vcpu_fd, struct error_detail *detail);
 
 /*
  * Probe which MSRs of msr_descriptions[] that `listed` names, or that are tried in any case, can be read and written

@@ -24,7 +24,7 @@ enum vcpu_stop {
 	VCPU_STOP_SYSTEM_EVENT,   /* KVM_EXIT_SYSTEM_EVENT: code holds its type */
 	VCPU_STOP_INTERNAL_ERROR, /* KVM_EXIT_INTERNAL_ERROR: code holds the suberror */
 	VCPU_STOP_ENTRY_FAILED,   /* KVM_EXIT_FAIL_ENTRY: code holds the hardware's reason */
-	VCPU_STOP_MEMORY_FAULT,   /* KVM_RUN gave EFAULT: no memory behind a guest address */
+	VCPU_STOP_MEMORY_FAULT,   /* no memory behind a guest address: code holds it, or 0 where KVM does not tell */
 	VCPU_STOP_RUN_ERROR,      /* KVM_RUN failed otherwise: code holds errno */
 	VCPU_STOP_UNKNOWN_EXIT,   /* an exit that Ember does not know: code holds exit_reason */
 };
@@ -50,7 +50,11 @@ struct vcpu_handlers {
 	enum vcpu_handler_result (*port_write)(void *opaque, uint16_t port, const uint8_t *data, size_t length);
 	enum vcpu_handler_result (*mmio_read)(void *opaque, uint64_t gpa, uint8_t *data, size_t length);
 	enum vcpu_handler_result (*mmio_write)(void *opaque, uint64_t gpa, const uint8_t *data, size_t length);
-	/* The vCPU has parked by itself (anything but VCPU_STOP_PAUSED). Must not call vcpu_*() of this vCPU but getters. */
+	/*
+	 * The vCPU stops by itself (anything but VCPU_STOP_PAUSED). Called just before it counts as parked: once
+	 * vcpu_pause() has returned, so has this. It must not wait for anybody who may be in vcpu_pause(), and may call
+	 * vcpu_request_pause() of other vCPUs, but nothing of this one. May be NULL.
+	 */
 	void (*stopped)(void *opaque, uint32_t index, const struct vcpu_stop_info *info);
 };
 
@@ -75,7 +79,7 @@ int vcpu_create(const struct vm *vm, uint32_t index, const struct cpuid_table *c
 		const struct vcpu_handlers *handlers, struct vcpu **ret_vcpu, struct vcpu_create_times *ret_times,
 		struct error_detail *detail);
 
-/* Let the parked vCPU run. ret_entered_ns, if not NULL, is not waited for: see vcpu_entered_ns(). Returns 0, or -EBUSY if it runs. */
+/* Let the parked vCPU run; its entry is not waited for: see vcpu_entered_ns(). Returns 0, or -EBUSY if it runs. */
 int vcpu_run(struct vcpu *vcpu);
 
 /* CLOCK_MONOTONIC at the last passage from parked to KVM_RUN, in nanoseconds; 0 before the first. */
@@ -83,21 +87,27 @@ uint64_t vcpu_entered_ns(const struct vcpu *vcpu);
 
 /*
  * Ask for a pause, and wait until the vCPU has parked: signal and immediate_exit, so that the kick cannot be lost, then any pending
- * PIO or MMIO is completed by re-entering with immediate_exit (Documentation/virt/kvm/api.rst, section 5, kvm_run). A vCPU that is parked already stays so. Not to be called from its own thread.
+ * PIO or MMIO is completed by re-entering with immediate_exit (Documentation/virt/kvm/api.rst, section 5, kvm_run). A
+ * vCPU that is parked already stays so. Not to be called from its own thread.
  *
- * vcpu_request_pause() only asks: call it on every vCPU of a VM, then vcpu_pause() on each, to stop them together.
+ * vcpu_request_pause() only asks, from any thread: call it on every vCPU of a VM, then vcpu_pause() on each, to stop
+ * them together.
  */
 void vcpu_request_pause(struct vcpu *vcpu);
 void vcpu_pause(struct vcpu *vcpu);
 
 bool vcpu_is_parked(const struct vcpu *vcpu);
 
+/* Why the last run ended (VCPU_STOP_PAUSED before the first). Returns 0, or -EBUSY if it runs. */
+int vcpu_get_stop(const struct vcpu *vcpu, struct vcpu_stop_info *ret_info);
+
 /* The whole state of a parked vCPU. Returns 0, -EBUSY (it runs), or -errno of the item that detail names. */
 int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error_detail *detail);
 
 /*
  * Put a whole state into a parked vCPU; the order and its reasons are in vcpu_state.c. CPUID is set only where it differs
- * from what the vCPU has; MSRs, XCRs and debug registers only where they differ from a fresh vCPU, if the vCPU has not run since it was made.
+ * from what the vCPU has; MSRs, XCRs, XSAVE area and debug registers only where they differ from a fresh vCPU, if the vCPU
+ * has neither run nor been written since it was made. The TSC goes on from the saved value where the host can set it.
  *
  * Returns 0, -EBUSY, or -errno of the item that detail names; on failure the vCPU's state is undefined and it must not run.
  */
@@ -107,8 +117,11 @@ int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct err
 int vcpu_get_registers(struct vcpu *vcpu, struct kvm_regs *ret_regs, struct kvm_sregs *ret_sregs);
 int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs);
 
-/* The file descriptor, for tests and MSR access. Stays the vCPU's. */
-int vcpu_fd(const struct vcpu *vcpu);
+/*
+ * The file descriptor, for tests and MSR access. Stays the vCPU's. Since state may be written through it, the vCPU no longer counts
+ * as fresh: the next vcpu_set_state() sets everything.
+ */
+int vcpu_fd(struct vcpu *vcpu);
 
 /* Pause, end the thread, close. Takes NULL; returns NULL. */
 struct vcpu *vcpu_close(struct vcpu *vcpu);

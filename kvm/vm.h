@@ -71,11 +71,19 @@ struct vm_ioeventfd {
 int vm_ioeventfd_add(const struct vm *vm, const struct vm_ioeventfd *ioeventfd);
 int vm_ioeventfd_remove(const struct vm *vm, const struct vm_ioeventfd *ioeventfd);
 
-/* The PICs, the IOAPIC and the PIT. Returns 0 or -errno of the ioctl that detail names. */
+/*
+ * The PICs, the IOAPIC and the PIT. To be set after the vCPUs' state: setting the IOAPIC delivers its pending interrupts to the
+ * LAPICs, and a LAPIC that is set later would lose them.
+ *
+ * Returns 0, -EINVAL (a chip_id is not its chip's), or -errno of the ioctl that detail names.
+ */
 int vm_get_irqchip(const struct vm *vm, struct irqchip_state *ret_state, struct error_detail *detail);
 int vm_set_irqchip(const struct vm *vm, const struct irqchip_state *state, struct error_detail *detail);
 
-/* kvmclock (KVM_GET_CLOCK, KVM_SET_CLOCK); flags as KVM gives them; set keeps only those that set accepts. */
+/*
+ * kvmclock (KVM_GET_CLOCK, KVM_SET_CLOCK). Get gives flags as KVM does; set takes the time and no flags: the guest's
+ * clock goes on from where it was. Returns 0 or -errno.
+ */
 int vm_get_clock(const struct vm *vm, struct kvm_clock_data *ret_clock);
 int vm_set_clock(const struct vm *vm, const struct kvm_clock_data *clock);
 
@@ -90,7 +98,13 @@ int vm_set_clock(const struct vm *vm, const struct kvm_clock_data *clock);
 int vm_dirty_log_enable(struct vm *vm, bool enable);
 int vm_dirty_log_read(const struct vm *vm, uint64_t *ret_bitmap, size_t bitmap_size);
 
-/* Run-time self description: the ioctl requests that a VM's and its vCPUs' users make after construction, for a syscall filter. */
+/*
+ * Run-time self description, for a syscall filter: what kvm/ asks of the kernel once a VM and its vCPUs are built (run,
+ * pause, state, dirty log, interrupts, laying memory, close). System calls by number (SYS_* of <sys/syscall.h>), and
+ * the requests of ioctl(2) among them. See runtime.c.
+ */
+extern const int kvm_runtime_syscalls[];
+extern const size_t kvm_runtime_syscall_count;
 extern const unsigned long kvm_runtime_ioctls[];
 extern const size_t kvm_runtime_ioctl_count;
 

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a vCPU is made of. Private to the vcpu_*.c files; everyone else has kvm/vcpu.h.
+ */
+#ifndef EMBER_KVM_VCPU_INTERNAL_H
+#define EMBER_KVM_VCPU_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <linux/kvm.h>
+
+#include "kvm/vcpu.h"
+
+/*
+ * Where the thread is. One word, which both sides wait on as a futex:
+ *
+ *   PRIMING --thread--> PARKED --vcpu_run()--> RUNNING --vcpu_request_pause()--> PAUSING --thread--> PARKED
+ *                         |                       `----------thread stops by itself---------------> PARKED
+ *                         `--vcpu_close()--> ENDING --thread--> gone
+ */
+enum vcpu_phase {
+	VCPU_PRIMING = 0,
+	VCPU_PARKED,
+	VCPU_RUNNING,
+	VCPU_PAUSING,
+	VCPU_ENDING,
+};
+
+/*
+ * What the vCPU held when it was made. Read from the vCPU itself, so that what equals it need not be set as
+ * long as nobody has run or written the vCPU.
+ */
+struct vcpu_fresh {
+	struct msr_table msrs; /* those of kvm_host.msrs that this vCPU's CPUID lets KVM read: what a save contains */
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debugregs;
+	uint8_t xsave[VCPU_XSAVE_MAX];
+};
+
+struct vcpu {
+	const struct vm *vm;
+	uint32_t index;
+	int fd; /* -1 before KVM_CREATE_VCPU */
+	struct kvm_run *run;
+	struct vcpu_handlers handlers;
+
+	pthread_t thread;
+	bool thread_started;
+	pid_t pid;
+	pid_t tid;              /* set by the thread before it first parks */
+	int prime_result;       /* likewise: 0 or -errno */
+	_Atomic uint32_t phase; /* enum vcpu_phase; a futex */
+	_Atomic uint64_t entered_ns;
+
+	/* Owned by the thread while it runs, by everyone while it is parked. */
+	struct vcpu_stop_info stop;
+
+	bool is_fresh;            /* neither run nor written since it was made: `fresh` holds */
+	uint32_t tsc_khz;         /* as last set; a new vCPU's is the host's */
+	struct cpuid_table cpuid; /* likewise */
+	struct vcpu_fresh fresh;
+};
+
+/* The thread's function; its argument is the struct vcpu. In vcpu_thread.c. */
+void *vcpu_thread(void *opaque);
+
+/* Read vcpu->fresh from a new vCPU. In vcpu_state.c. Returns 0 or -errno. */
+int vcpu_read_fresh(struct vcpu *vcpu, struct error_detail *detail);
+
+/* Wait while the phase is `phase`; may return early. Wake all who wait. */
+void vcpu_phase_wait(struct vcpu *vcpu, uint32_t phase);
+void vcpu_phase_wake(struct vcpu *vcpu);
+
+#endif

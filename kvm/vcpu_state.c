@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The whole state of a vCPU, out and in.
+ *
+ * Out, in this order:
+ *
+ *   1. MP state    Reading it makes KVM act on a pending INIT or SIPI, which changes registers: so before them.
+ *   2. regs, sregs, XSAVE (or FPU), XCRs, debug registers: independent of each other.
+ *   3. LAPIC       Its timer's remaining count is worked out when it is read.
+ *   4. MSRs        The TSC deadline stays set until its interrupt is in the LAPIC, and that only happens in KVM_RUN: read
+ *                  after the LAPIC, an expired deadline is still there, and fires anew after the restore.
+ *   5. events      Exceptions, NMIs, SMIs and interrupts under way. KVM_CAP_EXCEPTION_PAYLOAD is on (vm.c), so that
+ *                  no getter delivers a pending exception on its way.
+ *
+ * In, in this order:
+ *
+ *   1. CPUID       KVM checks all the rest against it. Skipped when the vCPU has it, as a warm shell's has.
+ *   2. TSC rate    Before any value of the TSC.
+ *   3. sregs       CR0, CR4 and EFER, which decide what else is legal; APIC_BASE, which decides whether there is a LAPIC to
+ *                  set and in which mode. Setting sregs makes a boot processor at its reset vector runnable.
+ *   4. regs        Clears pending exceptions: so before events. After sregs, as RIP is checked against nothing but
+ *                  RFLAGS's meaning depends on the mode.
+ *   5. MP state    After sregs, which may change it (see 3).
+ *   6. XCRs        After CR4.OSXSAVE.
+ *   7. XSAVE       (or FPU, on a host without.) After XCR0, which says which parts the guest uses.
+ *   8. debug registers
+ *   9. LAPIC       After APIC_BASE. Starts its timer: a one-shot or periodic count goes on from what remained.
+ *  10. MSRs        After the LAPIC, because KVM only takes a TSC deadline when the LVT timer is in deadline mode;
+ *                  within them the deadline last, after the TSC that it is measured against. One ioctl.
+ *  11. kvmclock    If the guest uses it, it is told that it was paused, so that its watchdogs do not bark.
+ *  12. events      Last: setting regs drops exceptions, setting sregs queues an interrupt, and the LAPIC has an opinion
+ *                  on interrupts too. What was under way stands at the end.
+ *
+ * What is left out. A vCPU that has neither run nor been written since it was made holds what was read from it then
+ * (struct vcpu_fresh). Only the vCPU's own run changes XCRs, XSAVE, debug registers and MSRs (but for the TSC), so those that equal the fresh
+ * value need no setting. What another vCPU's interrupts can reach (LAPIC, MP state, events) is always set.
+ *
+ * TSC. KVM takes the TSCs of a VM's vCPUs that are set within a second of each other to be meant as one, so the vCPUs stay in
+ * step although theirs were read one after the other. Where the host cannot set the TSC (kvm_host.tsc_settable), the
+ * guest reads the host's; its deadline is then moved by as much as the TSC is off, so that the time that remained, remains.
+ */
+#include "kvm/vcpu_state.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "kvm/cpuid.h"
+#include "kvm/msr.h"
+#include "kvm/vcpu_internal.h"
+
+#define MSR_INDEX_KVM_SYSTEM_TIME     0x00000012U
+#define MSR_INDEX_KVM_SYSTEM_TIME_NEW 0x4b564d01U
+
+_Static_assert(VCPU_XSAVE_MAX >= sizeof(struct kvm_xsave), "room for the smallest XSAVE area");
+
+static int item_fail(const struct vcpu *vcpu, int error, const char *name, struct error_detail *detail)
+{
+	error_detail_set(detail, "vCPU %u: %s: %s", vcpu->index, name, strerror(error));
+	return -error;
+}
+
+/* An ioctl that detail names when it fails. */
+static int item_ioctl(const struct vcpu *vcpu, unsigned long request, const void *argument, const char *name,
+		      struct error_detail *detail)
+{
+	return ioctl(vcpu->fd, request, argument) < 0 ? item_fail(vcpu, errno, name, detail) : 0;
+}
+
+static bool host_has(const struct vcpu *vcpu, int capability)
+{
+	return host_capability_value(vcpu->vm->host, capability) != 0;
+}
+
+static int get_xsave(const struct vcpu *vcpu, uint8_t xsave[static VCPU_XSAVE_MAX], struct error_detail *detail)
+{
+	if (host_has(vcpu, KVM_CAP_XSAVE2))
+		return item_ioctl(vcpu, KVM_GET_XSAVE2, xsave, "KVM_GET_XSAVE2", detail);
+
+	return item_ioctl(vcpu, KVM_GET_XSAVE, xsave, "KVM_GET_XSAVE", detail);
+}
+
+static int get_xcrs(const struct vcpu *vcpu, struct kvm_xcrs *ret_xcrs, struct error_detail *detail)
+{
+	if (!host_has(vcpu, KVM_CAP_XCRS))
+		return 0;
+
+	return item_ioctl(vcpu, KVM_GET_XCRS, ret_xcrs, "KVM_GET_XCRS", detail);
+}
+
+/* The host's MSRs but for those that this vCPU's CPUID lets nobody read: KVM stops at each; it is taken out. */
+static int get_fresh_msrs(struct vcpu *vcpu, struct error_detail *detail)
+{
+	struct msr_table *msrs = &vcpu->fresh.msrs;
+
+	*msrs = vcpu->vm->host->msrs;
+	for (;;) {
+		int done = ioctl(vcpu->fd, KVM_GET_MSRS, msrs);
+
+		if (done < 0)
+			return item_fail(vcpu, errno, "KVM_GET_MSRS", detail);
+		if ((uint32_t)done >= msrs->count)
+			return 0;
+		memmove(&msrs->entries[done], &msrs->entries[done + 1],
+			(msrs->count - (uint32_t)done - 1) * sizeof(msrs->entries[0]));
+		msrs->count--;
+	}
+}
+
+int vcpu_read_fresh(struct vcpu *vcpu, struct error_detail *detail)
+{
+	int result;
+
+	result = get_fresh_msrs(vcpu, detail);
+	if (result < 0)
+		return result;
+	result = get_xcrs(vcpu, &vcpu->fresh.xcrs, detail);
+	if (result < 0)
+		return result;
+	result = item_ioctl(vcpu, KVM_GET_DEBUGREGS, &vcpu->fresh.debugregs, "KVM_GET_DEBUGREGS", detail);
+	if (result < 0)
+		return result;
+	if (vcpu->vm->host->xsave_size > 0) {
+		result = get_xsave(vcpu, vcpu->fresh.xsave, detail);
+		if (result < 0)
+			return result;
+	}
+
+	vcpu->is_fresh = true;
+	return 0;
+}
+
+static int get_extended(struct vcpu *vcpu, struct vcpu_state *state, struct error_detail *detail)
+{
+	int result;
+
+	state->xsave_size = vcpu->vm->host->xsave_size;
+	if (state->xsave_size > 0)
+		result = get_xsave(vcpu, state->xsave, detail);
+	else
+		result = item_ioctl(vcpu, KVM_GET_FPU, &state->fpu, "KVM_GET_FPU", detail);
+	if (result < 0)
+		return result;
+	result = get_xcrs(vcpu, &state->xcrs, detail);
+	if (result < 0)
+		return result;
+
+	return item_ioctl(vcpu, KVM_GET_DEBUGREGS, &state->debugregs, "KVM_GET_DEBUGREGS", detail);
+}
+
+static int get_tsc_khz(struct vcpu *vcpu, uint32_t *ret_khz, struct error_detail *detail)
+{
+	int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+
+	if (khz < 0)
+		return item_fail(vcpu, errno, "KVM_GET_TSC_KHZ", detail);
+
+	*ret_khz = (uint32_t)khz;
+	return 0;
+}
+
+int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error_detail *detail)
+{
+	struct vcpu_state *state = ret_state;
+	int result;
+
+	if (!vcpu_is_parked(vcpu))
+		return item_fail(vcpu, EBUSY, "it runs", detail);
+
+	/* Filled in place, as it is large: zero first, for the padding and for what this host does not have. */
+	memset(state, 0, sizeof(*state));
+	result = item_ioctl(vcpu, KVM_GET_MP_STATE, &state->mp_state, "KVM_GET_MP_STATE", detail);
+	if (result < 0)
+		return result;
+	result = item_ioctl(vcpu, KVM_GET_REGS, &state->regs, "KVM_GET_REGS", detail);
+	if (result < 0)
+		return result;
+	result = item_ioctl(vcpu, KVM_GET_SREGS, &state->sregs, "KVM_GET_SREGS", detail);
+	if (result < 0)
+		return result;
+	result = get_extended(vcpu, state, detail);
+	if (result < 0)
+		return result;
+	result = item_ioctl(vcpu, KVM_GET_LAPIC, &state->lapic, "KVM_GET_LAPIC", detail);
+	if (result < 0)
+		return result;
+	state->msrs = vcpu->fresh.msrs; /* for its indices */
+	result = msr_get(vcpu->fd, &state->msrs, detail);
+	if (result < 0)
+		return result;
+	result = get_tsc_khz(vcpu, &state->tsc_khz, detail);
+	if (result < 0)
+		return result;
+	result = item_ioctl(vcpu, KVM_GET_VCPU_EVENTS, &state->events, "KVM_GET_VCPU_EVENTS", detail);
+	if (result < 0)
+		return result;
+
+	/* As it was set; what KVM changes in it at run time, it changes again when it is set. */
+	state->cpuid = vcpu->cpuid;
+	return 0;
+}
+
+static int set_cpuid(struct vcpu *vcpu, const struct cpuid_table *cpuid, struct error_detail *detail)
+{
+	int result;
+
+	if (cpuid_equal(&vcpu->cpuid, cpuid))
+		return 0;
+	if (cpuid->count > CPUID_ENTRIES_MAX)
+		return item_fail(vcpu, EINVAL, "CPUID table", detail);
+
+	result = item_ioctl(vcpu, KVM_SET_CPUID2, cpuid, "KVM_SET_CPUID2", detail);
+	if (result < 0)
+		return result;
+
+	vcpu->cpuid = *cpuid;
+	return 0;
+}
+
+static int set_tsc_khz(struct vcpu *vcpu, uint32_t khz, struct error_detail *detail)
+{
+	if (khz == vcpu->tsc_khz)
+		return 0;
+	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)khz) < 0)
+		return item_fail(vcpu, errno, "KVM_SET_TSC_KHZ", detail);
+
+	vcpu->tsc_khz = khz;
+	return 0;
+}
+
+static int set_xcrs(const struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
+{
+	if (state->xcrs.nr_xcrs == 0)
+		return 0;
+	if (vcpu->is_fresh && memcmp(&state->xcrs, &vcpu->fresh.xcrs, sizeof(state->xcrs)) == 0)
+		return 0;
+
+	return item_ioctl(vcpu, KVM_SET_XCRS, &state->xcrs, "KVM_SET_XCRS", detail);
+}
+
+static int set_xsave(const struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
+{
+	uint32_t host_size = vcpu->vm->host->xsave_size;
+
+	if (state->xsave_size > host_size) {
+		error_detail_set(detail, "vCPU %u: XSAVE area of %u bytes, this host has %u", vcpu->index,
+				 state->xsave_size, host_size);
+		return -EOPNOTSUPP;
+	}
+	if (state->xsave_size == 0)
+		return item_ioctl(vcpu, KVM_SET_FPU, &state->fpu, "KVM_SET_FPU", detail);
+	if (vcpu->is_fresh && state->xsave_size == host_size &&
+	    memcmp(state->xsave, vcpu->fresh.xsave, state->xsave_size) == 0)
+		return 0;
+
+	/* KVM reads as many bytes as the host's area has; past the state's own they are zero. */
+	return item_ioctl(vcpu, KVM_SET_XSAVE, state->xsave, "KVM_SET_XSAVE", detail);
+}
+
+static int set_debugregs(const struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
+{
+	if (vcpu->is_fresh && memcmp(&state->debugregs, &vcpu->fresh.debugregs, sizeof(state->debugregs)) == 0)
+		return 0;
+
+	return item_ioctl(vcpu, KVM_SET_DEBUGREGS, &state->debugregs, "KVM_SET_DEBUGREGS", detail);
+}
+
+/* How far the TSC that the guest reads is from the one that was saved. */
+static int tsc_drift(const struct vcpu *vcpu, const struct vcpu_state *state, uint64_t *ret_drift,
+		     struct error_detail *detail)
+{
+	struct msr_table now = { .count = 1, .entries = { { .index = MSR_INDEX_TSC } } };
+	const struct kvm_msr_entry *saved = msr_find(&state->msrs, MSR_INDEX_TSC);
+	int result;
+
+	if (vcpu->vm->host->tsc_settable || !saved) {
+		*ret_drift = 0;
+		return 0;
+	}
+
+	result = msr_get(vcpu->fd, &now, detail);
+	if (result < 0)
+		return result;
+
+	*ret_drift = now.entries[0].data - saved->data;
+	return 0;
+}
+
+/* The fresh value of an MSR: in a state of this host's at the same place, else searched for. */
+static const struct kvm_msr_entry *fresh_msr(const struct vcpu *vcpu, uint32_t place, uint32_t index)
+{
+	const struct msr_table *fresh = &vcpu->fresh.msrs;
+
+	if (place < fresh->count && fresh->entries[place].index == index)
+		return &fresh->entries[place];
+
+	return msr_find(fresh, index);
+}
+
+/* Which MSRs to write, in which order: see the beginning of this file. `deadline` comes last, if it is not 0. */
+static void select_msrs(const struct vcpu *vcpu, const struct msr_table *wanted, struct msr_table *ret_selected,
+			uint64_t *ret_deadline)
+{
+	bool tsc_settable = vcpu->vm->host->tsc_settable;
+
+	ret_selected->count = 0;
+	*ret_deadline = 0;
+	for (uint32_t i = 0; i < wanted->count; i++) {
+		const struct kvm_msr_entry *entry = &wanted->entries[i];
+		const struct kvm_msr_entry *fresh;
+
+		if (entry->index == MSR_INDEX_TSC_DEADLINE) {
+			*ret_deadline = entry->data;
+			continue;
+		}
+		if (entry->index == MSR_INDEX_TSC && !tsc_settable)
+			continue;
+		fresh = fresh_msr(vcpu, i, entry->index);
+		if (vcpu->is_fresh && fresh && fresh->data == entry->data && entry->index != MSR_INDEX_TSC)
+			continue;
+		ret_selected->entries[ret_selected->count++] = *entry;
+	}
+}
+
+/* A vCPU that has run may hold MSRs that the state does not name (it comes from a host with fewer): back to fresh. */
+static void select_unnamed_msrs(const struct vcpu *vcpu, const struct msr_table *wanted, struct msr_table *selected)
+{
+	const struct msr_table *fresh = &vcpu->fresh.msrs;
+
+	for (uint32_t i = 0; i < fresh->count && selected->count < VCPU_MSRS_MAX; i++) {
+		uint32_t index = fresh->entries[i].index;
+
+		if (index != MSR_INDEX_TSC && index != MSR_INDEX_TSC_DEADLINE && !msr_find(wanted, index))
+			selected->entries[selected->count++] = fresh->entries[i];
+	}
+}
+
+static int set_msrs(const struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
+{
+	struct msr_table selected;
+	uint64_t deadline, drift;
+	int result;
+
+	if (state->msrs.count > VCPU_MSRS_MAX)
+		return item_fail(vcpu, EINVAL, "MSR table", detail);
+
+	selected.padding = 0;
+	select_msrs(vcpu, &state->msrs, &selected, &deadline);
+	if (!vcpu->is_fresh)
+		select_unnamed_msrs(vcpu, &state->msrs, &selected);
+	/* A LAPIC in another mode ignores the deadline, and setting the LAPIC has disarmed an earlier one. */
+	if (deadline != 0 && selected.count < VCPU_MSRS_MAX) {
+		result = tsc_drift(vcpu, state, &drift, detail);
+		if (result < 0)
+			return result;
+		selected.entries[selected.count++] =
+			(struct kvm_msr_entry){ .index = MSR_INDEX_TSC_DEADLINE, .data = deadline + drift };
+	}
+
+	return selected.count > 0 ? msr_set(vcpu->fd, &selected, detail) : 0;
+}
+
+static bool uses_kvmclock(const struct vcpu_state *state)
+{
+	const struct kvm_msr_entry *old_clock = msr_find(&state->msrs, MSR_INDEX_KVM_SYSTEM_TIME);
+	const struct kvm_msr_entry *new_clock = msr_find(&state->msrs, MSR_INDEX_KVM_SYSTEM_TIME_NEW);
+
+	/* Bit 0: enabled. */
+	return (old_clock && (old_clock->data & 1)) || (new_clock && (new_clock->data & 1));
+}
+
+static int set_core(struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
+{
+	int result;
+
+	result = set_cpuid(vcpu, &state->cpuid, detail);
+	if (result < 0)
+		return result;
+	result = set_tsc_khz(vcpu, state->tsc_khz, detail);
+	if (result < 0)
+		return result;
+	result = item_ioctl(vcpu, KVM_SET_SREGS, &state->sregs, "KVM_SET_SREGS", detail);
+	if (result < 0)
+		return result;
+	result = item_ioctl(vcpu, KVM_SET_REGS, &state->regs, "KVM_SET_REGS", detail);
+	if (result < 0)
+		return result;
+	result = item_ioctl(vcpu, KVM_SET_MP_STATE, &state->mp_state, "KVM_SET_MP_STATE", detail);
+	if (result < 0)
+		return result;
+	result = set_xcrs(vcpu, state, detail);
+	if (result < 0)
+		return result;
+	result = set_xsave(vcpu, state, detail);
+	if (result < 0)
+		return result;
+	return set_debugregs(vcpu, state, detail);
+}
+
+int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
+{
+	int result;
+
+	if (!vcpu_is_parked(vcpu))
+		return item_fail(vcpu, EBUSY, "it runs", detail);
+
+	result = set_core(vcpu, state, detail);
+	if (result < 0)
+		goto written;
+	result = item_ioctl(vcpu, KVM_SET_LAPIC, &state->lapic, "KVM_SET_LAPIC", detail);
+	if (result < 0)
+		goto written;
+	result = set_msrs(vcpu, state, detail);
+	if (result < 0)
+		goto written;
+	/* Told in vain (-EINVAL) where the guest has switched its clock off since, and that is no error. */
+	if (uses_kvmclock(state) && host_has(vcpu, KVM_CAP_KVMCLOCK_CTRL))
+		(void)ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+	result = item_ioctl(vcpu, KVM_SET_VCPU_EVENTS, &state->events, "KVM_SET_VCPU_EVENTS", detail);
+
+written:
+	vcpu->is_fresh = false;
+	return result;
+}
+
+int vcpu_get_registers(struct vcpu *vcpu, struct kvm_regs *ret_regs, struct kvm_sregs *ret_sregs)
+{
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+
+	if (!vcpu_is_parked(vcpu))
+		return -EBUSY;
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 || ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
+		return -errno;
+
+	*ret_regs = regs;
+	*ret_sregs = sregs;
+	return 0;
+}
+
+int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs)
+{
+	if (!vcpu_is_parked(vcpu))
+		return -EBUSY;
+
+	vcpu->is_fresh = false;
+	if (ioctl(vcpu->fd, KVM_SET_SREGS, sregs) < 0 || ioctl(vcpu->fd, KVM_SET_REGS, regs) < 0)
+		return -errno;
+
+	return 0;
+}
