@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libember against a daemon that is the other end of a socket pair. Ids are predictable (1, 2, ...), so most answers are
- * written before the request is sent: no second thread, no timing.
+ * libember against a daemon that is the other end of a socket pair. Ids are predictable (1, 2, ...), so most answers
+ * are written before the request is sent: no second thread, no timing.
  */
 #include "proto/client/ember.h"
 
