@@ -102,7 +102,7 @@ int sandbox_advance(struct sandbox *sandbox, enum sandbox_stage stage, struct sa
  */
 void sandbox_describe_death(int code, int status, char *ret_text, size_t size);
 
-/* Was it the filter? */
+/* Was it the filter? Which call it was, the kernel's audit log says (type 1326, in dmesg where no auditd runs). */
 bool sandbox_is_violation(int code, int status);
 
 #endif
