@@ -33,14 +33,18 @@ else()
   target_link_options(ember_flags INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
 endif()
 
-# ember_library(NAME SOURCES file... [DEPENDS folder...] [LIBRARIES target...])
+# ember_library(NAME [PATH folder] SOURCES file... [DEPENDS folder...] [LIBRARIES target...])
 #
-# A static library ember_NAME of the folder NAME. DEPENDS names folders; LIBRARIES names outside libraries.
+# A static library ember_NAME of the folder NAME, or of the folder PATH where it is not at the top of the tree. DEPENDS
+# names folders; LIBRARIES names outside libraries.
 function(ember_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "" "PATH" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  if(NOT ARG_PATH)
+    set(ARG_PATH "${name}")
+  endif()
   set(include_root "${CMAKE_BINARY_DIR}/include/${name}")
   file(MAKE_DIRECTORY "${include_root}")
-  file(CREATE_LINK "${CMAKE_SOURCE_DIR}/${name}" "${include_root}/${name}" SYMBOLIC)
+  file(CREATE_LINK "${CMAKE_SOURCE_DIR}/${ARG_PATH}" "${include_root}/${name}" SYMBOLIC)
   add_library(ember_${name} STATIC ${ARG_SOURCES})
   target_include_directories(ember_${name} PUBLIC "${include_root}")
   target_link_libraries(ember_${name} PRIVATE ember_flags PUBLIC ${ARG_LIBRARIES})

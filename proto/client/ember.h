@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-#define EMBER_DEFAULT_SOCKET    "/run/ember/emberd.sock"
+#define EMBER_DEFAULT_SOCKET    "/run/ember/ember.sock"
 #define EMBER_DEFAULT_MAX_REPLY (64 * 1024 * 1024) /* bytes in a line from the daemon */
 #define EMBER_ERROR_TEXT        256
 
