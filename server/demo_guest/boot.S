@@ -44,7 +44,7 @@ interrupt_entries:
 	.rept 48
 	.balign 16
 	/* Exceptions 8, 10 to 14, 17, 21, 29 and 30 come with an error code (Intel SDM volume 3, table 6-1). */
-	.if !(vector == 8 || vector >= 10 && vector <= 14 || vector == 17 || vector == 21 || vector == 29 || vector == 30)
+	.if vector != 8 && (vector < 10 || vector > 14) && vector != 17 && vector != 21 && vector != 29 && vector != 30
 	pushq $0
 	.endif
 	pushq $vector

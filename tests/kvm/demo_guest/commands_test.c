@@ -235,6 +235,6 @@ Test(commands, input_that_comes_while_the_guest_is_busy_is_kept)
 		guest_type(guest, "count\n");
 	cr_assert_eq(strncmp(guest_read_line(guest), "spun ", 5), 0);
 	for (int i = 1; i <= 2000; i++)
-		cr_assert_eq(atoi(guest_read_line(guest)), i);
+		cr_assert_eq(strtol(guest_read_line(guest), NULL, 10), i);
 	guest_end(guest);
 }

@@ -88,6 +88,11 @@ void read_proc_status(pid_t pid, struct child_report *report)
 	(void)close(fd);
 }
 
+void need_root(void)
+{
+	cr_assert_eq(geteuid(), 0, "these tests must be run as root: they watch how its privileges are given up");
+}
+
 struct sandbox_policy test_policy(const struct sandbox_filter *filter)
 {
 	static const int keep[] = { CHILD_REPORT_FD, STDERR_FILENO };

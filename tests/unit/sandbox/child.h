@@ -50,6 +50,9 @@ long status_decimal(const struct child_report *report, const char *field);
 /* Fill report->proc_status; must be able to open files. */
 void read_proc_status(pid_t pid, struct child_report *report);
 
+/* For a suite's .init: what these tests take away, only root has. */
+void need_root(void);
+
 /* A policy that keeps what a test child needs; the filter is the caller's. */
 struct sandbox_policy test_policy(const struct sandbox_filter *filter);
 

@@ -21,6 +21,8 @@
 
 #include "child.h"
 
+TestSuite(filter, .init = need_root);
+
 static void confine(struct child_report *report, const struct sandbox_filter *filter)
 {
 	struct sandbox_policy policy = test_policy(filter);

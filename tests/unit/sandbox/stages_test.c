@@ -17,6 +17,8 @@
 
 #include "child.h"
 
+TestSuite(stages, .init = need_root);
+
 /* Enter stages up to one, and tell how that went. */
 static void advance(struct child_report *report, const struct sandbox_policy *policy, enum sandbox_stage stage)
 {
