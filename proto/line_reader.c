@@ -106,7 +106,7 @@ static int keep(struct line_reader *reader, const char *data, size_t length)
 static bool too_long(const struct line_reader *reader, const char *data, size_t length)
 {
 	size_t total;
-	char last;
+	const char *last;
 
 	if (length > reader->max_line + 1 || reader->pending > reader->max_line + 1 - length)
 		return true;
@@ -114,9 +114,9 @@ static bool too_long(const struct line_reader *reader, const char *data, size_t 
 	total = reader->pending + length;
 	if (total <= reader->max_line)
 		return false;
-	last = length > 0 ? data[length - 1] : reader->buffer[reader->pending - 1];
+	last = length > 0 ? data + length - 1 : reader->buffer + reader->pending - 1;
 
-	return last != '\r';
+	return *last != '\r';
 }
 
 /* A line that is complete: drop its CR. Returns LINE_READER_LINE, or LINE_READER_MORE where nothing is left of it. */

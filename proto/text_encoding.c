@@ -16,7 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+#define PADDING 64
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
 
 int base64_encode(const uint8_t *data, size_t length, char **ret_text)
 {
@@ -38,10 +40,8 @@ int base64_encode(const uint8_t *data, size_t length, char **ret_text)
 			bits |= (uint32_t)data[i + 1] << 8;
 		if (have > 2)
 			bits |= data[i + 2];
-		*out++ = alphabet[bits >> 18];
-		*out++ = alphabet[bits >> 12 & 63];
-		*out++ = have > 1 ? alphabet[bits >> 6 & 63] : '=';
-		*out++ = have > 2 ? alphabet[bits & 63] : '=';
+		for (size_t digit = 0; digit < 4; digit++)
+			*out++ = alphabet[digit > have ? PADDING : bits >> (18 - 6 * digit) & 63];
 	}
 	*out = '\0';
 

@@ -64,7 +64,7 @@ int ember_connect_fd(int fd, struct ember **ret_client)
 /* connect(2) on a Unix socket waits only while the listener's backlog is full, for as long as SO_SNDTIMEO says. */
 static int connect_socket(int fd, const struct sockaddr_un *address, int timeout_ms)
 {
-	struct timeval timeout = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };
+	struct timeval timeout = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000L };
 
 	if (timeout_ms > 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
 		return -errno;
@@ -346,7 +346,7 @@ int ember_call(struct ember *client, const char *method, const json_t *params, i
 {
 	struct call call = { 0 };
 	struct pending request;
-	uint64_t id;
+	uint64_t id = 0;
 	int result;
 
 	if (client->in_callback)

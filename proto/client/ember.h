@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 #define EMBER_DEFAULT_SOCKET    "/run/ember/ember.sock"
-#define EMBER_DEFAULT_MAX_REPLY (64 * 1024 * 1024) /* bytes in a line from the daemon */
+#define EMBER_DEFAULT_MAX_REPLY ((size_t)64 << 20) /* bytes in a line from the daemon */
 #define EMBER_ERROR_TEXT        256
 
 struct ember; /* a connection */
