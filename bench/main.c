@@ -76,12 +76,10 @@ static enum exit_status run(const struct options *options)
 		fprintf(stderr, "ember-bench: %s\n", result.detail);
 	else if (failure < 0)
 		fprintf(stderr, "ember-bench: %s\n", strerror(-failure));
-	if (failure < 0)
-		return failure == -EIO || failure == -ENOMEM ? STATUS_FAILED : STATUS_UNREACHABLE;
+	if (failure < 0 && failure != -EIO)
+		return failure == -ENOMEM ? STATUS_FAILED : STATUS_UNREACHABLE;
 	status = report(options);
-	if (has_errors(&options->load))
-		status = STATUS_FAILED;
-	return status;
+	return failure < 0 || has_errors(&options->load) ? STATUS_FAILED : status;
 }
 
 int main(int argc, char **argv)

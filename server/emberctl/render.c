@@ -14,6 +14,7 @@
 #include "emberctl/value_text.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define LABEL_SIZE 128
 #define INDENT     2
@@ -50,6 +51,13 @@ static int add_value_cell(struct text_table *table, const char *name, const char
 	return text_table_add_cell(table, text);
 }
 
+/* Tables show a shape by its name, which says all of these. */
+static bool is_said_by_shape(const json_t *row, const char *name)
+{
+	return json_object_get(row, "shape") != NULL &&
+	       (strcmp(name, "vcpus") == 0 || strcmp(name, "memory_mib") == 0 || strcmp(name, "cpu_template") == 0);
+}
+
 /* The names in any of the rows, in the order in which they come up, each with whether its values are numbers. */
 static int collect_columns(const json_t *rows, json_t **ret_columns)
 {
@@ -63,7 +71,7 @@ static int collect_columns(const json_t *rows, json_t **ret_columns)
 		return -ENOMEM;
 	json_array_foreach((json_t *)rows, index, row) {
 		json_object_foreach((json_t *)row, name, value) {
-			if (json_is_true(json_object_get(columns, name)))
+			if (json_is_true(json_object_get(columns, name)) || is_said_by_shape(row, name))
 				continue;
 			if (json_object_set_new(columns, name, json_boolean(json_is_number(value))) < 0)
 				return -ENOMEM;

@@ -73,6 +73,12 @@ bool value_name_has_unit(const char *name)
 	return unit_of(name, &length) != UNIT_NONE;
 }
 
+static int copy_text(const char *text, char **ret_text)
+{
+	*ret_text = strdup(text);
+	return *ret_text == NULL ? -ENOMEM : 0;
+}
+
 static int decimals_for(double value)
 {
 	if (value >= 100.0)
@@ -87,6 +93,8 @@ static int time_text(double microseconds, char **ret_text)
 	long seconds;
 	int length;
 
+	if (size == 0)
+		return copy_text("0", ret_text);
 	if (size >= 60e6) {
 		seconds = lround(microseconds / 1e6);
 		length = labs(seconds) < 3600
@@ -142,12 +150,6 @@ static int number_text(const char *name, const json_t *value, char **ret_text)
 	if (json_is_integer(value))
 		return asprintf(ret_text, "%" JSON_INTEGER_FORMAT, json_integer_value(value)) < 0 ? -ENOMEM : 0;
 	return asprintf(ret_text, "%g", number) < 0 ? -ENOMEM : 0;
-}
-
-static int copy_text(const char *text, char **ret_text)
-{
-	*ret_text = strdup(text);
-	return *ret_text == NULL ? -ENOMEM : 0;
 }
 
 static bool is_plain_list(const json_t *value)

@@ -63,6 +63,9 @@ Test(render, prints_a_lone_list_as_a_table)
 	       "NAME      MEMORY  VCPUS  USERS\n"
 	       "a        128 MiB      1  -\n"
 	       "longer  3072 MiB      -  vm-1\n");
+	expect("{\"vms\": [{\"vm\": \"vm-1\", \"shape\": \"1x128-host\", \"vcpus\": 1, \"memory_mib\": 128, \"cpu_template\": \"host\"}]}",
+	       "VM    SHAPE\n"
+	       "vm-1  1x128-host\n");
 	expect("{\"snapshots\": []}", "no snapshots\n");
 }
 
@@ -95,6 +98,7 @@ Test(value_text, reads_units_from_names)
 	expect_value("total_us", json_integer(4120), "4.12 ms");
 	expect_value("total_us", json_integer(41200), "41.2 ms");
 	expect_value("total_us", json_integer(412000), "412 ms");
+	expect_value("backoff_ms", json_integer(0), "0");
 	expect_value("guest_ns", json_integer(1500), "1.50 us");
 	expect_value("uptime_ms", json_integer(61000), "1 min 1 s");
 	expect_value("uptime_ms", json_integer(7260000), "2 h 1 min");
