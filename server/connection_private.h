@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What connection.c (bytes in and out, life and death) and connection_requests.c (requests, answers, subscriptions) share.
+ */
+#ifndef EMBER_SERVER_CONNECTION_PRIVATE_H
+#define EMBER_SERVER_CONNECTION_PRIVATE_H
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+
+#include "proto/line_reader.h"
+#include "server/connection.h"
+#include "server/server.h"
+
+struct connection_request;
+struct connection_subscription;
+
+struct connection {
+	TAILQ_ENTRY(connection) link;
+	struct server *server;
+	uint64_t number;
+	struct peer peer;
+	int socket;
+
+	struct event *readable;
+	struct event *writable;
+	struct event *work; /* activated by hand: go on with input, or end */
+	struct event *half_closed_poll;
+	struct evbuffer *input;
+	struct evbuffer *output;
+	struct line_reader *reader;
+	bool half_closed; /* the client sends nothing more, and may still read */
+	bool dead;        /* to be freed by the work event; nothing is sent any more */
+
+	TAILQ_HEAD(, connection_request) requests;
+	uint32_t request_count;
+	LIST_HEAD(, connection_subscription) subscriptions;
+	uint32_t subscription_count;
+	LIST_HEAD(, connection_lease) leases;
+};
+
+/* Give up on the client: everything ends from the loop, not from within this call. reason is logged. */
+void connection_fail(struct connection *connection, const char *reason);
+
+/* Send one line; text is taken over (NULL, out of memory: the connection fails). */
+void connection_send(struct connection *connection, char *text);
+
+/* Is so much output unread that nothing more should be produced for this client? */
+bool connection_is_slow(const struct connection *connection);
+
+/* Let the work event look at the connection: a request was answered. */
+void connection_wake(struct connection *connection);
+
+/* Serve what one line says. */
+void connection_serve_line(struct connection *connection, const char *line, size_t length);
+
+/* Answer a line that was too long to be read. */
+void connection_refuse_line(struct connection *connection);
+
+/* Abandon all requests and end all subscriptions. */
+void connection_drop_requests(struct connection *connection);
+
+#endif

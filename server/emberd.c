@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * emberd: the daemon's main function.
+ *
+ * Exit status: 0 after an orderly stop (or --help, --version, a right --check-config); 1 for a configuration or a
+ * start that failed; 2 for a command line that makes no sense.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "server/dispatch.h"
+#include "server/log.h"
+#include "server/options.h"
+#include "server/server.h"
+
+static void print_report(void *opaque, const char *path, const char *message)
+{
+	(void)fprintf(opaque, "emberd: %s: %s\n", path, message);
+}
+
+/* A daemon started with a standard descriptor closed must not get a socket there. */
+static int open_standard_files(void)
+{
+	int file;
+
+	do
+		file = open("/dev/null", O_RDWR);
+	while (file >= 0 && file <= STDERR_FILENO);
+	if (file < 0)
+		return -errno;
+
+	(void)close(file);
+	return 0;
+}
+
+/* A connection, a worker and a snapshot each take descriptors: as many as the system lets us have. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int serve(const struct config *config, const struct options *options)
+{
+	struct error_detail detail = { "" };
+	struct server *server = NULL;
+	int error;
+
+	log_configure((enum log_level)config->log_level, (enum log_format)config->log_format);
+	(void)signal(SIGPIPE, SIG_IGN);
+	raise_file_limit();
+
+	error = server_new(config, options, &server, &detail);
+	if (error) {
+		log_error("cannot start", log_errno(error), log_text("detail", detail.text[0] ? detail.text : NULL));
+		return EXIT_FAILURE;
+	}
+
+	error = server_run(server);
+	(void)server_free(server);
+	if (error)
+		log_error("the event loop failed", log_errno(error));
+	else
+		log_info("stopped");
+	return error ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	const struct config_report report = { .opaque = stderr, .error = print_report };
+	struct options options;
+	struct config *config;
+	int status;
+
+	if (open_standard_files())
+		return EXIT_FAILURE;
+	if (options_parse(argc, argv, &options))
+		return 2;
+	if (options.help) {
+		options_print_help();
+		return EXIT_SUCCESS;
+	}
+	if (options.version) {
+		(void)printf("emberd %s\n", EMBER_VERSION);
+		return EXIT_SUCCESS;
+	}
+
+	config = calloc(1, sizeof(*config));
+	if (!config || options_load_config(&options, config, &report)) {
+		free(config);
+		return EXIT_FAILURE;
+	}
+	if (options.check_config) {
+		(void)printf("OK\n");
+		status = EXIT_SUCCESS;
+	} else {
+		status = serve(config, &options);
+	}
+	free(config);
+	return status;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server.*: the daemon about itself.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/clock.h"
+#include "server/methods/methods.h"
+#include "server/server.h"
+
+static json_int_t uptime_ms(const struct server *server)
+{
+	return (json_int_t)((clock_now_ns() - server->started_ns) / NANOSECONDS_PER_MS);
+}
+
+void method_server_ping(struct call *call)
+{
+	call_reply(call, json_pack("{s:b, s:s, s:I}", "pong", 1, "version", EMBER_VERSION, "uptime_ms",
+				   uptime_ms(call->server)));
+}
+
+/* Every role up to the caller's own. */
+static json_t *roles_json(enum role role)
+{
+	json_t *roles = json_array();
+	int step;
+
+	for (step = ROLE_OBSERVE; step <= (int)role; step++)
+		(void)json_array_append_new(roles, json_string(role_name((enum role)step)));
+	return roles;
+}
+
+void method_server_info(struct call *call)
+{
+	const struct server *server = call->server;
+
+	call_reply(call, json_pack("{s:s, s:i, s:I, s:o, s:s, s:I, s:o}", "version", EMBER_VERSION, "pid",
+				   (int)getpid(), "uptime_ms", uptime_ms(server), "limits",
+				   config_limits(&server->config), "state_dir", server->config.state_dir, "connections",
+				   (json_int_t)server->connection_count, "roles", roles_json(call->role)));
+}
+
+/* A server.drain call that waits. */
+struct drain_call {
+	struct server_drain drain;
+	struct call *call;
+	bool stop;
+};
+
+static void on_drained(struct server_drain *drain)
+{
+	struct drain_call *own = (struct drain_call *)drain;
+	struct call *call = own->call;
+	struct server *server = call->server;
+	bool stop = own->stop;
+
+	free(own);
+	call_reply(call, json_pack("{s:b, s:b}", "drained", 1, "stopping", (int)stop));
+	if (stop)
+		server_stop(server, "server.drain");
+}
+
+/* A deadline ends the wait, not the wish; a caller that cancels or goes away takes the wish back. */
+static void on_drain_abandoned(void *opaque, struct rpc_error *error)
+{
+	struct drain_call *own = opaque;
+	struct server *server = own->call->server;
+
+	if (own->stop && error->code == RPC_DEADLINE_EXCEEDED)
+		server_stop(server, "server.drain: the deadline passed");
+	server_drain_remove(server, &own->drain);
+	free(own);
+}
+
+void method_server_drain(struct call *call)
+{
+	struct drain_call *own = calloc(1, sizeof(*own));
+
+	if (!own) {
+		call_reply(call, NULL);
+		return;
+	}
+
+	own->call = call;
+	own->stop = param_bool(call->params, "stop");
+	own->drain.drained = on_drained;
+	call_on_abandon(call, on_drain_abandoned, own);
+	server_drain_add(call->server, &own->drain);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making and unmaking the daemon.
+ *
+ * Sockets come last, when everything behind them stands: a client that can connect is served. They go first, too.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "server/clock.h"
+#include "server/connection.h"
+#include "server/file_thread.h"
+#include "server/http.h"
+#include "server/log.h"
+#include "server/notify.h"
+#include "server/server.h"
+#include "server/unix_listener.h"
+
+/* How long accepting rests after it failed, as where file descriptors ran out. */
+#define ACCEPT_PAUSE_MS 100
+
+static void on_accept(struct evconnlistener *acceptor, evutil_socket_t socket, struct sockaddr *address, int length,
+		      void *opaque)
+{
+	(void)acceptor;
+	(void)address;
+	(void)length;
+	connection_accept(opaque, socket);
+}
+
+/* Without a pause the loop would spin: the connection that could not be accepted stays in the queue. */
+static void on_accept_error(struct evconnlistener *acceptor, void *opaque)
+{
+	const struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000L };
+	struct server *server = opaque;
+	int error = EVUTIL_SOCKET_ERROR();
+
+	log_error("connection not accepted", log_errno(error));
+	(void)evconnlistener_disable(acceptor);
+	(void)event_add(server->accept_pause, &pause);
+}
+
+static void on_accept_pause_over(evutil_socket_t fd, short events, void *opaque)
+{
+	struct server *server = opaque;
+
+	(void)fd;
+	(void)events;
+	if (server->state != SERVER_STOPPING)
+		(void)evconnlistener_enable(server->acceptor);
+}
+
+static int make_base(struct server *server)
+{
+	struct event_config *options = event_config_new();
+
+	if (!options)
+		return -ENOMEM;
+	(void)event_config_set_flag(options, EVENT_BASE_FLAG_PRECISE_TIMER);
+	server->base = event_base_new_with_config(options);
+	event_config_free(options);
+	return server->base ? 0 : -ENOMEM;
+}
+
+static int listen_for_clients(struct server *server, struct error_detail *detail)
+{
+	const struct config *config = &server->config;
+	int error;
+
+	error = unix_listener_open(config->socket_path, config->socket_mode, config->socket_group, &server->listener,
+				   detail);
+	if (error)
+		return error;
+
+	/* A backlog of 0: the socket listens already. */
+	server->acceptor = evconnlistener_new(server->base, on_accept, server, LEV_OPT_CLOSE_ON_EXEC, 0,
+					      unix_listener_fd(server->listener));
+	server->accept_pause = event_new(server->base, -1, 0, on_accept_pause_over, server);
+	if (!server->acceptor || !server->accept_pause)
+		return -ENOMEM;
+
+	evconnlistener_set_error_cb(server->acceptor, on_accept_error);
+	return config->http_socket_path[0] ? http_new(server, &server->http, detail) : 0;
+}
+
+static int make_parts(struct server *server, struct error_detail *detail)
+{
+	int error;
+
+	error = make_base(server);
+	if (!error)
+		error = server_lifecycle_init(server);
+	if (!error)
+		error = file_thread_start(server->base, server->config.file_jobs_max, &server->files);
+	if (!error)
+		error = listen_for_clients(server, detail);
+	return error;
+}
+
+int server_new(const struct config *config, const struct options *options, struct server **ret_server,
+	       struct error_detail *detail)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	int error;
+
+	if (!server)
+		return -ENOMEM;
+
+	server->config = *config;
+	server->options = options;
+	server->started_ns = clock_now_ns();
+	TAILQ_INIT(&server->connections);
+	event_bus_init(&server->events);
+	error = make_parts(server, detail);
+	if (error) {
+		(void)server_free(server);
+		return error;
+	}
+
+	*ret_server = server;
+	return 0;
+}
+
+int server_run(struct server *server)
+{
+	int error;
+
+	log_info("serving", log_text("path", server->config.socket_path),
+		 log_text("http_path", server->config.http_socket_path), log_text("version", EMBER_VERSION));
+	error = notify_send("READY=1");
+	if (error)
+		log_warning("the service manager cannot be told", log_errno(error));
+
+	return event_base_dispatch(server->base) < 0 ? -EIO : 0;
+}
+
+struct server *server_free(struct server *server)
+{
+	if (!server)
+		return NULL;
+
+	server->state = SERVER_STOPPING;
+	if (server->acceptor)
+		evconnlistener_free(server->acceptor);
+	if (server->base)
+		connections_close(server);
+	(void)http_free(server->http);
+	(void)unix_listener_close(server->listener);
+	(void)file_thread_stop(server->files);
+	if (server->accept_pause)
+		event_free(server->accept_pause);
+	server_lifecycle_free(server);
+	if (server->base)
+		event_base_free(server->base);
+	free(server);
+	return NULL;
+}
