@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A snapshot's folder: the names of its files, and how to open them without being led astray.
+ */
+#ifndef EMBER_SNAPSHOT_FOLDER_H
+#define EMBER_SNAPSHOT_FOLDER_H
+
+#include <stdint.h>
+
+#include "kvm/error_detail.h"
+
+#define SNAPSHOT_STATE_FILE  "state.json"
+#define SNAPSHOT_MEMORY_FILE "memory.snap"
+
+#define SNAPSHOT_STATE_SIZE_MAX (UINT64_C(16) << 20) /* bytes of state.json */
+
+/* Every file that a snapshot's folder may hold, ended by NULL. */
+extern const char *const snapshot_file_names[];
+
+struct snapshot_files {
+	int folder;           /* open for reading */
+	int state;            /* state.json, open for reading, a regular file */
+	int memory;           /* memory.snap, the same */
+	uint64_t state_size;  /* bytes: 1 .. SNAPSHOT_STATE_SIZE_MAX when it was opened */
+	uint64_t memory_size; /* bytes: whole pages, 1 page .. GUEST_MEMORY_SIZE_MAX when it was opened */
+};
+
+/*
+ * Open a snapshot for reading.
+ *
+ * Opens nothing but folders and regular files, follows no symbolic link at the end of path or inside the folder, and never waits
+ * for a FIFO's other end. The files may change after they were opened: whoever reads them must bear that.
+ *
+ * at         folder that a relative path starts from, or AT_FDCWD
+ * path       the snapshot's folder
+ * ret_files  filled on success; the caller ends it with snapshot_files_close()
+ *
+ * Returns 0, or with the file named in detail: -ENOENT (it is missing), -ELOOP (a symbolic link), -ENOTDIR (path is no folder),
+ * -EISDIR (a folder where a file should be), -EINVAL (a FIFO, socket or device; or a memory file that is not whole pages),
+ * -ENODATA (an empty file), -EFBIG (too large), -EACCES, or -errno from open(2).
+ */
+int snapshot_files_open(int at, const char *path, struct snapshot_files *ret_files, struct error_detail *detail);
+
+/* Close what is open. Takes one whose members are -1, or closed already. */
+void snapshot_files_close(struct snapshot_files *files);
+
+/*
+ * Check that a folder holds snapshot files and nothing else, so that it may be removed with all that is in it.
+ *
+ * folder  open for reading
+ * path    its name, for detail
+ *
+ * Returns 0, -ENOTEMPTY with the first stranger in detail, or -errno.
+ */
+int snapshot_folder_check(int folder, const char *path, struct error_detail *detail);
+
+#endif
