@@ -19,7 +19,9 @@ check_pie_supported(LANGUAGES C)
 add_library(ember_flags INTERFACE)
 target_compile_definitions(ember_flags INTERFACE _GNU_SOURCE EMBER_VERSION="${PROJECT_VERSION}")
 target_compile_options(ember_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:
-  -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wformat=2 -Werror>)
+  -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wformat=2 -Werror
+  # snprintf() is how a sentence is cut to the room that it has: that it may be cut is no mistake
+  -Wno-format-truncation>)
 if(EMBER_SANITIZE)
   target_compile_definitions(ember_flags INTERFACE EMBER_SANITIZE=1)
   target_compile_options(ember_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined

@@ -118,7 +118,7 @@ int config_apply_file(struct config *config, const char *path, const struct conf
 	cleanup_json json_t *root = NULL;
 	cleanup_free char *text = NULL;
 	json_error_t problem;
-	size_t length;
+	size_t length = 0;
 	int error;
 
 	error = read_file(path, &text, &length);
