@@ -26,10 +26,7 @@
 #define MIB (UINT64_C(1) << 20)
 
 const int machine_runtime_syscalls[] = {
-	SYS_futex,         /* locks of devices and machine, when contended */
-	SYS_clock_gettime, /* the signal port's time stamps, where the vDSO has no clock */
-	SYS_fstat,         /* of a flat image; fstat(3) is one or the other */
-	SYS_newfstatat,    SYS_pread64,
+	SYS_pread64, /* machine_boot_image() */
 };
 const size_t machine_runtime_syscall_count = sizeof(machine_runtime_syscalls) / sizeof(machine_runtime_syscalls[0]);
 
@@ -191,7 +188,10 @@ static int add_devices(struct machine *machine, struct error_detail *detail)
 /* After an access: may the vCPU go on? */
 static enum vcpu_handler_result after_access(void)
 {
-	return reset_pulled ? VCPU_HANDLER_STOP : VCPU_HANDLER_CONTINUE;
+	bool pulled = reset_pulled;
+
+	reset_pulled = false;
+	return pulled ? VCPU_HANDLER_STOP : VCPU_HANDLER_CONTINUE;
 }
 
 static enum vcpu_handler_result on_port_read(void *opaque, uint16_t port, uint8_t *data, size_t length)

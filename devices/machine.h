@@ -141,8 +141,8 @@ bool machine_has_exited(struct machine *machine);
 struct machine *machine_free(struct machine *machine);
 
 /*
- * The system calls that booting and running a machine makes besides ioctl(2) (kvm_runtime_ioctls[]) and those of its vCPU threads, once it
- * is built: for a syscall filter.
+ * The system calls that a machine makes once it is built, besides those of kvm_runtime_syscalls[] (kvm/vm.h): for a syscall filter. The
+ * ioctl(2) requests are all in kvm_runtime_ioctls[].
  */
 extern const int machine_runtime_syscalls[];
 extern const size_t machine_runtime_syscall_count;
