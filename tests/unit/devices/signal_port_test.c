@@ -16,8 +16,7 @@ static _Thread_local struct signal_record last_record;
 
 static void remember(void *opaque, uint8_t number, const struct signal_record *record)
 {
-	cr_assert_eq(opaque, &calls);
-	__atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch((unsigned int *)opaque, 1, __ATOMIC_RELAXED);
 	last_number = number;
 	last_record = *record;
 }
