@@ -126,7 +126,7 @@ static int check_structures(const struct state_field *field, const uint8_t *memb
 		else
 			(void)snprintf(member_path, sizeof(member_path), "%s.%s", path, field->name);
 
-		/* As deep as the tables are nested, which are ours. NOLINTNEXTLINE(misc-no-recursion) */
+		/* As deep as the tables are nested, which are ours. */
 		r = state_fields_check(field->fields, members + (size_t)i * field->size, member_path, detail);
 		if (r < 0)
 			return r;

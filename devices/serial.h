@@ -14,8 +14,8 @@
 #define SERIAL_PORT_COUNT  8
 #define SERIAL_IRQ_COM1    4
 #define SERIAL_FIFO_SIZE   16
-#define SERIAL_INPUT_SIZE  1024  /* bytes of input that the host may have queued ahead of the FIFO */
-#define SERIAL_OUTPUT_SIZE 65536 /* bytes of output kept for readers */
+#define SERIAL_INPUT_SIZE  1024    /* bytes of input that the host may have queued ahead of the FIFO */
+#define SERIAL_OUTPUT_SIZE 65536UL /* bytes of output kept for readers */
 
 /* What to do with output when nobody has read it and the buffer is full. */
 enum serial_overflow {
