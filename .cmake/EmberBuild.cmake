@@ -27,6 +27,10 @@ if(EMBER_SANITIZE)
   target_compile_options(ember_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
     -fno-omit-frame-pointer)
   target_link_options(ember_flags INTERFACE -fsanitize=address,undefined)
+elseif(EMBER_FUZZ)
+  target_compile_options(ember_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined
+    -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(ember_flags INTERFACE -fsanitize=address,undefined)
 else()
   target_compile_options(ember_flags INTERFACE -fstack-protector-strong -fstack-clash-protection -fcf-protection=full)
   if(CMAKE_BUILD_TYPE STREQUAL "Release")

@@ -90,8 +90,8 @@ const struct rpc_code_info *rpc_code_info(enum rpc_code code)
 }
 
 /* The message may be built from the error's own texts, so they are replaced only once it is formed. */
-static int error_set(struct rpc_error *error, enum rpc_code code, const char *field, const char *format,
-		     va_list arguments)
+__attribute__((format(printf, 4, 0))) static int error_set(struct rpc_error *error, enum rpc_code code,
+							   const char *field, const char *format, va_list arguments)
 {
 	struct rpc_error fresh = RPC_ERROR_INIT;
 
