@@ -17,4 +17,14 @@ static inline uint64_t monotonic_ns(void)
 	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
+/* Nanoseconds since *since, which becomes now: for steps that follow one another. */
+static inline uint64_t monotonic_lap(uint64_t *since)
+{
+	uint64_t now = monotonic_ns();
+	uint64_t elapsed = now - *since;
+
+	*since = now;
+	return elapsed;
+}
+
 #endif

@@ -16,6 +16,15 @@
 
 static const char hex_digits[] = "0123456789abcdef";
 
+/*
+ * jansson draws the seed of its hash tables when it makes its first object, from /dev/urandom: who reads and writes states may
+ * not open that any more, so it is drawn before main() and inherited.
+ */
+__attribute__((constructor)) static void seed_hash_tables(void)
+{
+	json_object_seed(0);
+}
+
 static size_t append(struct json_path *path, int printed)
 {
 	size_t before = path->length;

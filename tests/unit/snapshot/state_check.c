@@ -9,7 +9,6 @@
 #include <criterion/criterion.h>
 
 #include "sample.h"
-#include "snapshot/time_text.h"
 
 static struct sample *sample;
 static struct error_detail detail;
@@ -107,25 +106,4 @@ Test(state_check, shape)
 	cr_assert_eq(shape.vcpus, 2);
 	cr_assert_eq(shape.memory_size, 3 << 20);
 	cr_assert_eq(shape.cpu_template, CPU_TEMPLATE_PORTABLE);
-}
-
-Test(time_text, there_and_back)
-{
-	static const uint64_t times[] = { 0,
-					  1,
-					  999999999,
-					  1000000000,
-					  UINT64_C(951782400000000000),
-					  UINT64_C(1735787045000000006),
-					  UINT64_C(18446744072709551615) };
-	char text[TIME_TEXT_SIZE];
-	uint64_t back;
-
-	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
-		time_to_text(times[i], text);
-		cr_assert_eq(time_from_text(text, &back), 0, "%s", text);
-		cr_assert_eq(back, times[i], "%s", text);
-	}
-	time_to_text(UINT64_C(951782400000000000), text);
-	cr_assert_str_eq(text, "2000-02-29T00:00:00.000000000Z");
 }
