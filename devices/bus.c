@@ -41,7 +41,10 @@ int bus_add_device(struct bus *bus, struct device *device)
 	return 0;
 }
 
-/* The index of the first region that begins after address: the one that could hold it, if any does, is the one before. */
+/*
+ * The index of the first region that begins after address: the one that could hold it, if any does, is the one
+ * before.
+ */
 static size_t first_region_after(const struct bus *bus, enum bus_space space, uint64_t address)
 {
 	const struct bus_region *regions = bus->regions[space];

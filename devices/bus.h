@@ -50,14 +50,16 @@ int bus_add_device(struct bus *bus, struct device *device);
  *
  * device_offset  what offset the device sees at base
  *
- * Returns 0; -EINVAL (empty, wraps, ports past 0xffff); -EEXIST (overlaps a region); -ENOSPC (no room); -ENODEV (not of this bus).
+ * Returns 0; -EINVAL (empty, wraps, ports past 0xffff); -EEXIST (overlaps a region); -ENOSPC (no room); -ENODEV (not
+ * of this bus).
  */
 int bus_add_region(struct bus *bus, enum bus_space space, uint64_t base, uint64_t length, uint64_t device_offset,
 		   struct device *device);
 
 /*
- * A guest's access: handed to the device of the region that holds all of it, in one piece. Where there is none, or the access leaves its
- * region, a read gives all ones and a write does nothing; an access is never split between regions.
+ * A guest's access: handed to the device of the region that holds all of it, in one piece. Where there is none, or
+ * the access leaves its region, a read gives all ones and a write does nothing; an access is never split between
+ * regions.
  *
  * length  bytes; 1, 2, 4 or 8 reach a device (a device of bytes splits them itself), any other, as an MMIO access that
  *         crosses a page may have, finds nobody

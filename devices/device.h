@@ -88,9 +88,9 @@ struct device_ops {
 	uint32_t state_size; /* at most DEVICE_STATE_MAX */
 
 	/*
-	 * A guest's access, on a vCPU's thread; the bus holds no lock. offset counts from the region's device_offset; length is 1, 2, 4 or 8
-	 * and the access stays inside the region. data holds all ones when read() is called. Both must answer any access: what the
-	 * device does not define reads as all ones and is ignored when written.
+	 * A guest's access, on a vCPU's thread; the bus holds no lock. offset counts from the region's device_offset;
+	 * length is 1, 2, 4 or 8 and the access stays inside the region. data holds all ones when read() is called.
+	 * Both must answer any access: what the device does not define reads as all ones and is ignored when written.
 	 */
 	void (*read)(struct device *device, uint64_t offset, uint8_t *data, size_t length);
 	void (*write)(struct device *device, uint64_t offset, const uint8_t *data, size_t length);
@@ -124,8 +124,8 @@ struct device {
 struct irq_line {
 	void *opaque;
 	/*
-	 * Called from any thread, when the level changes and at each restore. The device's lock is held, so that levels arrive in the
-	 * order in which they came about: must not call back into the device.
+	 * Called from any thread, when the level changes and at each restore. The device's lock is held, so that
+	 * levels arrive in the order in which they came about: must not call back into the device.
 	 */
 	void (*set)(void *opaque, bool level);
 };
@@ -134,8 +134,8 @@ struct irq_line {
 const struct device_ops *device_ops_find(const char *name);
 
 /*
- * Check every field of a state against its table: integers at most max; lengths of blobs and rows at most their count, before anything
- * in them is looked at.
+ * Check every field of a state against its table: integers at most max; lengths of blobs and rows at most their
+ * count, before anything in them is looked at.
  *
  * Returns 0, or -EINVAL with the field's path in detail ("serial.fifo_count").
  */

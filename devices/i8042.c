@@ -5,12 +5,13 @@
  * Guests come here for the reset line: command 0xfe, any other 0xf0..0xff with bit 0 clear (a pulse on output port
  * bit 0), or command 0xd1 with a zero in bit 0 of the byte that follows. The rest is what an operating system asks
  * while it probes: each question gets its answer at once, and the answer says that neither port has anything behind
- * it, so that no guest sits through the half second that Linux waits for a controller that stays silent. What it does, in that
- * order: flush, self test (0xaa), read and write the command byte (0x20, 0x60), loop a byte through the auxiliary port (0xd3, which
- * comes back without the auxiliary bit in the status: there is no such port), test the auxiliary interface (0xa9).
+ * it, so that no guest sits through the half second that Linux waits for a controller that stays silent. What it
+ * does, in that order: flush, self test (0xaa), read and write the command byte (0x20, 0x60), loop a byte through the
+ * auxiliary port (0xd3, which comes back without the auxiliary bit in the status: there is no such port), test the
+ * auxiliary interface (0xa9).
  *
- * After: IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller". There is no interrupt,
- * since nothing ever types, and the A20 gate is a bit that can be read back: the line itself is always on.
+ * After: IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller". There is no
+ * interrupt, since nothing ever types, and the A20 gate is a bit that can be read back: the line itself is always on.
  */
 #include "devices/i8042.h"
 
@@ -168,7 +169,10 @@ static bool write_command(struct i8042_state *state, uint8_t command)
 	return false;
 }
 
-/* A byte at the data port: the rest of a command, or for a keyboard that is not there. Returns whether it pulls the reset line. */
+/*
+ * A byte at the data port: the rest of a command, or for a keyboard that is not there. Returns whether it pulls the
+ * reset line.
+ */
 static bool write_data(struct i8042_state *state, uint8_t byte)
 {
 	uint8_t command = state->pending_command;

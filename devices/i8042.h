@@ -15,8 +15,8 @@ extern const struct device_ops i8042_ops;
 /*
  * Make the controller. Register device offset 0 at port 0x60 and device offset 4 at port 0x64, one port each.
  *
- * reset  called, without locks held, on the vCPU's thread that pulls the reset line: command 0xfe or another of 0xf0 .. 0xff with
- *        bit 0 clear, or command 0xd1 followed by a byte with bit 0 clear
+ * reset  called, without locks held, on the vCPU's thread that pulls the reset line: command 0xfe or another of 0xf0
+ *        .. 0xff with bit 0 clear, or command 0xd1 followed by a byte with bit 0 clear
  *
  * Returns 0 or -ENOMEM. The caller (a bus) ends it through its ops.
  */

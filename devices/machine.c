@@ -2,13 +2,13 @@
 /*
  * A machine: what a worker builds before it knows what it will run.
  *
- * Construction goes from the bottom up: VM, devices on their buses, vCPUs whose handlers lead to the buses. The buses are
- * complete before the first vCPU's thread exists and never change afterwards.
+ * Construction goes from the bottom up: VM, devices on their buses, vCPUs whose handlers lead to the buses. The buses
+ * are complete before the first vCPU's thread exists and never change afterwards.
  *
- * An end comes from below: a vCPU parks by itself (a triple fault, an exit that KVM cannot go on from, or a handler that
- * saw the reset line pulled) and tells us on its own thread. The first one wins. Under the lock it asks all others
- * to pause; machine_run() holds the lock while it lets them go, so that none is let go after the machine has ended, and
- * machine_free() takes it to remove each vCPU, so that none is asked after it was closed.
+ * An end comes from below: a vCPU parks by itself (a triple fault, an exit that KVM cannot go on from, or a handler
+ * that saw the reset line pulled) and tells us on its own thread. The first one wins. Under the lock it asks all
+ * others to pause; machine_run() holds the lock while it lets them go, so that none is let go after the machine has
+ * ended, and machine_free() takes it to remove each vCPU, so that none is asked after it was closed.
  *
  * A guest whose vCPUs all halt with interrupts off does not end: with the interrupt chips in the kernel, a halted vCPU
  * waits there, and an NMI or INIT could still wake it.

@@ -97,8 +97,8 @@ struct machine {
 /*
  * Build a machine: VM, irqchip, PIT, memory reserved and registered, devices, vCPUs with CPUID, primed and parked.
  *
- * One thread builds, boots, runs, pauses and frees a machine; the functions below are not for several at once. Devices may be called from
- * any thread, as their headers say.
+ * One thread builds, boots, runs, pauses and frees a machine; the functions below are not for several at once.
+ * Devices may be called from any thread, as their headers say.
  *
  * host       must outlive the machine
  * callbacks  copied
@@ -113,11 +113,12 @@ int machine_create(const struct kvm_host *host, const struct machine_shape *shap
 /*
  * Load a flat image into fresh memory of a machine that has not run, and set the boot vCPU to its entry mode.
  *
- * image  open for reading; a regular file or memfd of 1 byte up to what fits in memory above the entry's load address (entry_image_gpa()).
- *        Read from its start with pread(2), trusted in nothing, not consumed.
+ * image  open for reading; a regular file or memfd of 1 byte up to what fits in memory above the entry's load address
+ *        (entry_image_gpa()). Read from its start with pread(2), trusted in nothing, not consumed.
  *
- * Returns 0; -EINVAL (not a regular file, or empty); -EFBIG (does not fit); -ENODATA (it got shorter while it was read); -EBUSY (the machine
- * has run); else -errno of the step that detail names. Guest memory is undefined after a failure.
+ * Returns 0; -EINVAL (not a regular file, or empty); -EFBIG (does not fit); -ENODATA (it got shorter while it was
+ * read); -EBUSY (the machine has run); else -errno of the step that detail names. Guest memory is undefined after a
+ * failure.
  */
 int machine_boot_image(struct machine *machine, int image, enum entry_mode mode, struct error_detail *detail);
 
@@ -129,8 +130,8 @@ int machine_boot_image(struct machine *machine, int image, enum entry_mode mode,
 int machine_run(struct machine *machine);
 
 /*
- * Stop all vCPUs at instruction boundaries, together; returns when all are parked. Not from a vCPU's thread. The machine may have
- * exited meanwhile: see machine_has_exited().
+ * Stop all vCPUs at instruction boundaries, together; returns when all are parked. Not from a vCPU's thread. The
+ * machine may have exited meanwhile: see machine_has_exited().
  */
 void machine_pause(struct machine *machine);
 
@@ -141,8 +142,8 @@ bool machine_has_exited(struct machine *machine);
 struct machine *machine_free(struct machine *machine);
 
 /*
- * The system calls that a machine makes once it is built, besides those of kvm_runtime_syscalls[] (kvm/vm.h): for a syscall filter. The
- * ioctl(2) requests are all in kvm_runtime_ioctls[].
+ * The system calls that a machine makes once it is built, besides those of kvm_runtime_syscalls[] (kvm/vm.h): for a
+ * syscall filter. The ioctl(2) requests are all in kvm_runtime_ioctls[].
  */
 extern const int machine_runtime_syscalls[];
 extern const size_t machine_runtime_syscall_count;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A bounded window on the stream of all that a guest has sent: readers address it by absolute position. Not thread-safe.
+ * A bounded window on the stream of all that a guest has sent: readers address it by absolute position. Not
+ * thread-safe.
  */
 #ifndef EMBER_DEVICES_OUTPUT_STREAM_H
 #define EMBER_DEVICES_OUTPUT_STREAM_H
@@ -23,7 +24,10 @@ struct output_stream {
 /* Forget all: positions begin at 0 again. The policy stays. */
 void output_stream_clear(struct output_stream *stream);
 
-/* Append a byte, or drop one, as the policy says. Returns whether readers are to be told: see serial_options.output_ready. */
+/*
+ * Append a byte, or drop one, as the policy says. Returns whether readers are to be told: see
+ * serial_options.output_ready.
+ */
 bool output_stream_put(struct output_stream *stream, uint8_t byte);
 
 /* As serial_read_output(). */

@@ -49,8 +49,9 @@ int serial_new(const struct serial_options *options, struct serial **ret_serial)
 struct device *serial_device(struct serial *serial);
 
 /*
- * Read output from an absolute position in the stream of all that the guest has sent since this VM started. Reading does not consume:
- * several readers may follow one stream. A reset or a restore begins a new stream at position 0. Any thread.
+ * Read output from an absolute position in the stream of all that the guest has sent since this VM started. Reading
+ * does not consume: several readers may follow one stream. A reset or a restore begins a new stream at position 0.
+ * Any thread.
  *
  * offset       position wanted; one that was dropped already moves up to the oldest byte kept
  * size         bytes of room in ret_data
@@ -63,8 +64,8 @@ size_t serial_read_output(struct serial *serial, uint64_t offset, uint8_t *ret_d
 			  uint64_t *ret_dropped);
 
 /*
- * Offer input from the host. Goes to the receive FIFO as the guest drains it, from a bounded queue of SERIAL_INPUT_SIZE bytes, which
- * a snapshot keeps. Any thread.
+ * Offer input from the host. Goes to the receive FIFO as the guest drains it, from a bounded queue of
+ * SERIAL_INPUT_SIZE bytes, which a snapshot keeps. Any thread.
  *
  * Returns the number of bytes taken, from the front of data: 0 when the queue is full.
  */

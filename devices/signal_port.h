@@ -28,7 +28,8 @@ extern const struct device_ops signal_port_ops;
 /*
  * Make the port. Register device offset 0 at the one port.
  *
- * signalled  called, without locks held, on the vCPU's thread after the number was counted; record is a copy. May be NULL.
+ * signalled  called, without locks held, on the vCPU's thread after the number was counted; record is a copy. May be
+ *            NULL.
  *
  * Returns 0 or -ENOMEM. The caller (a bus) ends it through its ops.
  */

@@ -221,8 +221,8 @@ static uint8_t read_iir(struct uart *uart)
 }
 
 /*
- * Without bit 0 the other bits are not taken. A change of bit 0 empties the FIFOs (8.5) and makes the transmitter's next interrupt
- * immediate (8.11). The transmit FIFO is always empty.
+ * Without bit 0 the other bits are not taken. A change of bit 0 empties the FIFOs (8.5) and makes the transmitter's
+ * next interrupt immediate (8.11). The transmit FIFO is always empty.
  */
 static void write_fcr(struct uart *uart, uint8_t value)
 {

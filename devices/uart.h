@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The UART chip behind a serial port: its registers, its FIFO, and the wire that input waits on. Not thread-safe: serial.c holds the lock.
+ * The UART chip behind a serial port: its registers, its FIFO, and the wire that input waits on. Not thread-safe:
+ * serial.c holds the lock.
  */
 #ifndef EMBER_DEVICES_UART_H
 #define EMBER_DEVICES_UART_H
@@ -56,7 +57,10 @@ size_t uart_offer_input(struct uart *uart, const uint8_t *data, size_t size);
 /* How many characters the receiver holds, with an FCR like this one. */
 uint32_t uart_fifo_capacity(uint8_t fcr);
 
-/* After the members were set from a snapshot: bring FIFO and interrupt line in accord with them, the line even if it seems to be so already. */
+/*
+ * After the members were set from a snapshot: bring FIFO and interrupt line in accord with them, the line even if it
+ * seems to be so already.
+ */
 void uart_restored(struct uart *uart);
 
 #endif

@@ -182,7 +182,7 @@ static void *change_size(void *file)
 	return NULL;
 }
 
-/* Whoever holds the file cuts and stretches it while it is read: the boot works or fails, and memory beyond the image is untouched. */
+/* Whoever holds the file cuts and stretches it while it is read: the boot works or fails, with a reason. */
 Test(machine_boot, an_image_whose_size_changes_meanwhile)
 {
 	int image = fixture_image((const uint8_t *)"x", 1);

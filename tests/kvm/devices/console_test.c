@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guests that talk on the serial port by interrupts through the in-kernel PIC: the input is longer than all queues, and every byte must come
- * back, whatever kind of handler the guest has.
+ * Guests that talk on the serial port by interrupts through the in-kernel PIC: the input is longer than all queues,
+ * and every byte must come back, whatever kind of handler the guest has.
  */
 #include <criterion/criterion.h>
 #include <string.h>

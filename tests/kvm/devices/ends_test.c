@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How machines end by themselves: each end is told once, with its reason, and a machine that has ended does not run again.
+ * How machines end by themselves: each end is told once, with its reason, and a machine that has ended does not run
+ * again.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

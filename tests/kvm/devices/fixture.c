@@ -2,8 +2,8 @@
 /*
  * The machine and the observer behind the tests of devices/ on KVM.
  *
- * Every test runs in a process of its own. The callbacks come on vCPU threads; they count under the observer's lock and wake the test,
- * which waits without a limit of its own.
+ * Every test runs in a process of its own. The callbacks come on vCPU threads; they count under the observer's lock
+ * and wake the test, which waits without a limit of its own.
  */
 #include "fixture.h"
 

@@ -44,12 +44,18 @@ void fixture_end(struct fixture *fixture);
 /* A memfd with these bytes; the caller closes it. */
 int fixture_image(const uint8_t *image, size_t size);
 
-/* Wait until a number has been signalled so often, or the machine has exited. Without a limit: the test runner has one. */
+/*
+ * Wait until a number has been signalled so often, or the machine has exited. Without a limit: the test runner has
+ * one.
+ */
 void fixture_wait_signal(struct fixture *fixture, uint8_t number, uint64_t count);
 void fixture_wait_exit(struct fixture *fixture, struct machine_exit_info *ret_info);
 uint64_t fixture_signals(struct fixture *fixture, uint8_t number);
 
-/* Type all of it, waiting for room, while reading what comes back; until as many bytes have come from position 0 as were typed. */
+/*
+ * Type all of it, waiting for room, while reading what comes back; until as many bytes have come from position 0 as
+ * were typed.
+ */
 void fixture_converse(struct fixture *fixture, const uint8_t *typed, uint8_t *ret_answer, size_t size);
 
 /* Wait for output up to a position, and read it from position 0. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Machines of several processors: started by INIT and SIPI, at the devices all at once, paused together, and ended once.
+ * Machines of several processors: started by INIT and SIPI, at the devices all at once, paused together, and ended
+ * once.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A machine's state moved to another machine: devices and the in-kernel interrupt controller must agree on the interrupt line, or the guest
- * that sleeps there would never wake.
+ * A machine's state moved to another machine: devices and the in-kernel interrupt controller must agree on the
+ * interrupt line, or the guest that sleeps there would never wake.
  */
 #include <criterion/criterion.h>
 #include <string.h>

@@ -19,7 +19,10 @@ static void tear_down(void)
 
 TestSuite(machine_run, .fini = tear_down);
 
-/* Every access to a device is a place where a pause may fall: half-done instructions must be finished before the vCPU parks. */
+/*
+ * Every access to a device is a place where a pause may fall: half-done instructions must be finished before the vCPU
+ * parks.
+ */
 Test(machine_run, pauses_lose_nothing)
 {
 	static uint8_t data[2 * COUNT];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The check of states against their tables of fields: bounds of every type, lengths before contents, and the paths by which errors name
- * a field. And the tables that devices have: they must describe their structures.
+ * The check of states against their tables of fields: bounds of every type, lengths before contents, and the paths by
+ * which errors name a field. And the tables that devices have: they must describe their structures.
  */
 #include "devices/device.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keyboard controller: what resets the machine and what does not, and the answers that an operating system's probe waits for.
+ * The keyboard controller: what resets the machine and what does not, and the answers that an operating system's
+ * probe waits for.
  */
 #include "devices/i8042.h"
 

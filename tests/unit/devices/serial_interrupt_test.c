@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The UART's interrupts: each source, its priority and what takes it back; and edges, on which guests with an edge-triggered controller depend.
+ * The UART's interrupts: each source, its priority and what takes it back; and edges, on which guests with an
+ * edge-triggered controller depend.
  */
 #include <criterion/criterion.h>
 
@@ -119,8 +120,8 @@ Test(serial_interrupts, no_timeout_without_fifos)
 }
 
 /*
- * Guests that take one interrupt for each edge must come through a long input whether they read one character an interrupt or as many as the
- * trigger level promises: an edge for each, and none missing at the end.
+ * Guests that take one interrupt for each edge must come through a long input whether they read one character an
+ * interrupt or as many as the trigger level promises: an edge for each, and none missing at the end.
  */
 Test(serial_interrupts, an_edge_a_read_until_all_is_read)
 {

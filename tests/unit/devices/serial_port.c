@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the serial port's tests share. The line's callback holds the device to its promise: a level is set only when it changes, but for
- * restores.
+ * What the serial port's tests share. The line's callback holds the device to its promise: a level is set only when
+ * it changes, but for restores.
  */
 #include "serial_port.h"
 

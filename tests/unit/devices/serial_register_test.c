@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The UART's registers: what can be read back, what a reset leaves, divisor latches, FIFOs, loopback, line and modem status.
+ * The UART's registers: what can be read back, what a reset leaves, divisor latches, FIFOs, loopback, line and modem
+ * status.
  */
 #include <criterion/criterion.h>
 

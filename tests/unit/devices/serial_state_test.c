@@ -49,7 +49,7 @@ static uint8_t step(struct serial_port *target, uint8_t action, uint8_t value)
 	return (uint8_t)serial_write_input(target->serial, data, sizeof(data));
 }
 
-/* The line is high exactly when the IIR names a cause and OUT2 is set; a look that disturbs nothing: the caller repeats it on a copy. */
+/* Where the line must be: high when the IIR names a cause and OUT2 is set. Looking disturbs the port. */
 static bool expected_line(struct serial_port *target)
 {
 	bool gate = serial_port_get(target, MCR) & MCR_OUT2;
@@ -139,7 +139,10 @@ static const struct state_field *field_of(const char *name)
 	return field;
 }
 
-/* What restore() itself must refuse, having nothing but its own eyes: each names the field and leaves the port as it was. */
+/*
+ * What restore() itself must refuse, having nothing but its own eyes: each names the field and leaves the port as it
+ * was.
+ */
 static void assert_refused(const char *field, uint32_t offset, const void *value, size_t size)
 {
 	struct device *device = serial_device(port.serial);

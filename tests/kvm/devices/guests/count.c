@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sends 0, 1, 2, ... on COM1, each twice: once as it is, once as the scratch register gives it back. Signals event 1 after COUNT of them.
+ * Sends 0, 1, 2, ... on COM1, each twice: once as it is, once as the scratch register gives it back. Signals event 1
+ * after COUNT of them.
  */
 #include "platform.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Echoes what comes in on COM1, by IRQ 4 alone: nothing polls. ECHO_FCR is what goes into the FCR. With ECHO_NAIVE the handler does as little as one
- * can: one character an interrupt, and no look at IIR or LSR. Says "ready" when it listens.
+ * Echoes what comes in on COM1, by IRQ 4 alone: nothing polls. ECHO_FCR is what goes into the FCR. With ECHO_NAIVE
+ * the handler does as little as one can: one character an interrupt, and no look at IIR or LSR. Says "ready" when it
+ * listens.
  */
 #include "platform.h"
 

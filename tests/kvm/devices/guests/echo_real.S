@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Echoes what comes in on COM1 by IRQ 4, in real mode: the PIC at its PC vectors, the handler in the interrupt vector table. Says "ready" when it
- * listens.
+ * Echoes what comes in on COM1 by IRQ 4, in real mode: the PIC at its PC vectors, the handler in the interrupt vector
+ * table. Says "ready" when it listens.
  */
 	.code16
 	.section .text.entry, "ax"

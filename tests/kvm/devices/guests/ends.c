@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ends its machine in the way that one character on COM1 asks for, which it polls for: 'p' pulses the reset line, 'w' writes it low through
- * the output port, 't' takes a triple fault, 'm' touches the page at 2 MiB. Anything else is echoed.
+ * Ends its machine in the way that one character on COM1 asks for, which it polls for: 'p' pulses the reset line, 'w'
+ * writes it low through the output port, 't' takes a triple fault, 'm' touches the page at 2 MiB. Anything else is
+ * echoed.
  */
 #include "platform.h"
 

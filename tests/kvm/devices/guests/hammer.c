@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads and writes where nothing is, in every size: ports, repeated port instructions, MMIO, MMIO across a page. Whatever is read must be all
- * ones. And ports where something is, in sizes that it does not know. Signals event 1 when all is well, else 100 plus the number of the step.
+ * Reads and writes where nothing is, in every size: ports, repeated port instructions, MMIO, MMIO across a page.
+ * Whatever is read must be all ones. And ports where something is, in sizes that it does not know. Signals event 1
+ * when all is well, else 100 plus the number of the step.
  */
 #include "platform.h"
 
@@ -9,7 +10,10 @@
 #define PORT_STEP   13
 #define REPETITIONS 40
 
-/* Ports that somebody answers: the kernel's PICs, PIT and ELCR, and our devices. With three ports before each, for wide accesses. */
+/*
+ * Ports that somebody answers: the kernel's PICs, PIT and ELCR, and our devices. With three ports before each, for
+ * wide accesses.
+ */
 static bool is_claimed(uint32_t port)
 {
 	static const struct {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tests the UART on itself, as a driver's diagnosis would: in loopback, each kind of interrupt must arrive by IRQ 4 with its own cause, in
- * the order of priority. Signals event 1 when all is well, else 100 plus the number of the step that failed.
+ * Tests the UART on itself, as a driver's diagnosis would: in loopback, each kind of interrupt must arrive by IRQ 4
+ * with its own cause, in the order of priority. Signals event 1 when all is well, else 100 plus the number of the
+ * step that failed.
  */
 #include "platform.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starts every other processor by INIT and SIPI, and has all of them use the serial port and the signal port at once. Each processor signals
- * event 10 plus its number, sends LETTERS letters ('a' plus its number), and signals event 20 plus its number. The boot processor waits
- * for all, then signals event 1. Then all wait for the word at GO, which the host sets, and pull the reset line together.
+ * Starts every other processor by INIT and SIPI, and has all of them use the serial port and the signal port at once.
+ * Each processor signals event 10 plus its number, sends LETTERS letters ('a' plus its number), and signals event 20
+ * plus its number. The boot processor waits for all, then signals event 1. Then all wait for the word at GO, which
+ * the host sets, and pull the reset line together.
  *
  * Source: Intel SDM volume 3A, 9.4.4 (MP initialization), 11.6.1 (interrupt command register).
  */
@@ -14,6 +15,8 @@
 
 #define ICR_INIT_OTHERS 0x000c4500
 #define ICR_SIPI_OTHERS 0x000c4600 /* plus the page of the code */
+
+#define LETTERS 200 /* as in trampoline.S */
 
 #define TRAMPOLINE UINT64_C(0x20000)
 #define DONE       (TRAMPOLINE + 0x800) /* how many processors have sent their letters */
@@ -54,7 +57,7 @@ void guest_main(uint64_t memory_size, uint64_t vcpus)
 	lapic_write(LAPIC_ICR_LOW, ICR_SIPI_OTHERS | (TRAMPOLINE >> 12));
 
 	signal_host(10);
-	for (unsigned int i = 0; i < 200; i++)
+	for (unsigned int i = 0; i < LETTERS; i++)
 		serial_put(THR, 'a');
 	signal_host(20);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Entry of the long-mode guests: call guest_main(), then halt for ever with interrupts on. And the entry of IRQ 4, which calls
- * guest_irq4() and acknowledges at the interrupt controller.
+ * Entry of the long-mode guests: call guest_main(), then halt for ever with interrupts on. And the entry of IRQ 4,
+ * which calls guest_irq4() and acknowledges at the interrupt controller.
  */
 	.code64
 	.section .text.entry, "ax"

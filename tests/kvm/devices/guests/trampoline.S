@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the other processors of processors.c run: real mode, position-independent, with data in the segment of the code: how many have
- * done their work at 0x800, the word that lets them go on at 0x804.
+ * What the other processors of processors.c run: real mode, position-independent, with data in the segment of the
+ * code: how many have done their work at 0x800, the word that lets them go on at 0x804.
  */
 	.section .rodata, "a"
 	.code16

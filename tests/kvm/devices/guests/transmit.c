@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sends TRANSMIT_COUNT bytes, 0, 1, 2, ..., by the transmitter's interrupt, sixteen at a time, then turns it off and signals event 1. Events
- * 2 and 3 say that an interrupt had no cause or the wrong one.
+ * Sends TRANSMIT_COUNT bytes, 0, 1, 2, ..., by the transmitter's interrupt, sixteen at a time, then turns it off and
+ * signals event 1. Events 2 and 3 say that an interrupt had no cause or the wrong one.
  */
 #include "platform.h"
 
