@@ -111,6 +111,7 @@ struct message_fork {
 	uint32_t cpu_template;
 	uint32_t padding;
 	uint64_t memory_size;
+	uint64_t sent_ns; /* CLOCK_MONOTONIC */
 };
 
 struct message_forked {

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker's life: built, confined, warm, then whatever its channel says.
+ *
+ * Its main thread does nothing but answer the channel and send what vCPU threads could not; vCPUs run on threads of their own, made
+ * before the filter is loaded, since no thread can be made after. Every file that it works on comes over the channel.
+ */
+#include "pool/process/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pool/process/exit_status.h"
+#include "pool/process/worker_private.h"
+
+/* Besides what glibc, KVM and the devices need: the channel, the wake-up, and files that arrive on the channel. */
+static const struct sandbox_rule worker_rules[] = {
+	SANDBOX_ALLOW(recvmsg),   SANDBOX_ALLOW(sendmsg),     SANDBOX_ALLOW(poll),    SANDBOX_ALLOW(ppoll),
+	SANDBOX_ALLOW(read),      SANDBOX_ALLOW(write),       SANDBOX_ALLOW(pread64), SANDBOX_ALLOW(pwrite64),
+	SANDBOX_ALLOW(ftruncate), SANDBOX_ALLOW(lseek),       SANDBOX_ALLOW(fstat),   SANDBOX_ALLOW(newfstatat),
+	SANDBOX_ALLOW(close),     SANDBOX_ALLOW(sched_yield),
+};
+static const struct sandbox_rule_set worker_rule_set = SANDBOX_RULE_SET("worker", worker_rules);
+
+const struct sandbox_rule_set *const worker_rule_sets[] = {
+	&sandbox_rules_runtime,
+	&worker_rule_set,
+#ifdef EMBER_SANITIZE
+	&sandbox_rules_sanitizer,
+	&sandbox_rules_sanitizer_report,
+#endif
+};
+const size_t worker_rule_set_count = sizeof(worker_rule_sets) / sizeof(worker_rule_sets[0]);
+
+static struct sandbox_ioctl_set kvm_ioctl_set = { .name = "kvm", .requests = kvm_runtime_ioctls };
+const struct sandbox_ioctl_set *const worker_ioctl_sets[] = { &kvm_ioctl_set };
+const size_t worker_ioctl_set_count = sizeof(worker_ioctl_sets) / sizeof(worker_ioctl_sets[0]);
+
+/* Where guest memory is, for the signal handler. */
+static struct {
+	const uint8_t *start;
+	const uint8_t *end;
+} guarded;
+
+/*
+ * Host code touched guest memory that has no file behind it any more: the snapshot was cut short. (A guest's own access makes
+ * KVM_RUN fail instead.) There is no state worth going on with, and the exit status says why.
+ */
+static void on_sigbus(int signal_number, siginfo_t *info, void *context)
+{
+	const uint8_t *address = info->si_addr;
+
+	(void)context;
+	if (address >= guarded.start && address < guarded.end)
+		_exit(EXIT_STATUS_MEMORY_FILE_CUT);
+	(void)signal(signal_number, SIG_DFL); /* the access is repeated, and ends us as any other crash would */
+}
+
+static void guard_memory(const struct guest_memory *memory)
+{
+	struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
+
+	guarded.start = memory->host;
+	guarded.end = memory->host + memory->size;
+	(void)sigaction(SIGBUS, &action, NULL);
+}
+
+static void fill_phases(struct message_phases *phases, const struct machine_create_times *times)
+{
+	for (int i = 0; i < MESSAGE_PHASE_COUNT; i++)
+		phases->phases_ns[i] = MESSAGE_PHASE_NONE;
+	phases->phases_ns[MESSAGE_PHASE_VM_CREATE] = times->vm.vm_create_ns;
+	phases->phases_ns[MESSAGE_PHASE_IRQCHIP] = times->vm.irqchip_ns;
+	phases->phases_ns[MESSAGE_PHASE_PIT] = times->vm.pit_ns;
+	phases->phases_ns[MESSAGE_PHASE_MEMORY_REGISTER] = times->vm.memory_register_ns;
+	phases->phases_ns[MESSAGE_PHASE_VCPU_CREATE] = times->vcpus.vcpu_create_ns;
+	phases->phases_ns[MESSAGE_PHASE_PRIME] = times->vcpus.prime_ns;
+}
+
+static void build_machine(struct worker *worker, struct machine_create_times *ret_times)
+{
+	const struct message_fork *fork = &worker->setup->fork;
+	struct machine_shape shape = {
+		.vcpus = fork->vcpus,
+		.cpu_template = (enum cpu_template)fork->cpu_template,
+		.memory_size = fork->memory_size,
+	};
+	struct machine_callbacks callbacks = {
+		.opaque = &worker->report,
+		.signalled = report_signalled,
+		.output_ready = report_output,
+		.exited = report_exited,
+	};
+	struct error_detail detail = { "" };
+	int result;
+
+	result = report_init(&worker->report, worker->channel);
+	if (result < 0)
+		child_fail(worker->channel, "report", result, strerror(-result));
+	result = machine_create(worker->setup->host, &shape, &callbacks, &worker->machine, ret_times, &detail);
+	if (result < 0)
+		child_fail(worker->channel, "machine", result, detail.text);
+	guard_memory(&worker->machine->vm.memory);
+}
+
+/* forked -> built -> confined -> warm. */
+static void become_warm(struct worker *worker)
+{
+	const struct child_setup *setup = worker->setup;
+	const int keep[] = { worker->channel, setup->host->fd };
+	const struct sandbox_policy policy = {
+		.role = "worker",
+		.uid = setup->uid,
+		.gid = setup->gid,
+		.parent = setup->parent,
+		.keep = keep,
+		.keep_count = sizeof(keep) / sizeof(keep[0]),
+		.filter = setup->filter,
+	};
+	struct sandbox sandbox;
+	struct machine_create_times times = { 0 };
+	struct message_phases phases = { 0 };
+	uint64_t begun = monotonic_ns();
+	uint64_t before_build, after_build;
+
+	sandbox_init(&sandbox, &policy);
+	child_advance(&sandbox, SANDBOX_STAGE_BEFORE_THREADS, worker->channel);
+	before_build = monotonic_ns();
+	build_machine(worker, &times);
+	after_build = monotonic_ns();
+	child_advance(&sandbox, SANDBOX_STAGE_LAST, worker->channel);
+
+	fill_phases(&phases, &times);
+	phases.phases_ns[MESSAGE_PHASE_FORK] = begun - setup->fork.sent_ns;
+	phases.phases_ns[MESSAGE_PHASE_SANDBOX] = before_build - begun + (monotonic_ns() - after_build);
+	child_answer(worker->channel, MESSAGE_WARM, 0, &phases, NULL);
+}
+
+/* ---- serving ---- */
+
+static void pause_vm(struct worker *worker, const struct message *message)
+{
+	machine_pause(worker->machine);
+	child_answer(worker->channel, MESSAGE_DONE, message->header.request, NULL, NULL);
+}
+
+static void resume_vm(struct worker *worker, const struct message *message)
+{
+	int result = worker->exited ? -ESHUTDOWN : machine_run(worker->machine);
+
+	if (result < 0)
+		child_refuse(worker->channel, message->header.request, result,
+			     result == -EBUSY ? "the VM runs already" : "the VM has exited");
+	else
+		child_answer(worker->channel, MESSAGE_DONE, message->header.request, NULL, NULL);
+}
+
+static void read_console(struct worker *worker, const struct message *message)
+{
+	const struct message_console_read *wanted = &message->payload.console_read;
+	struct message_console_data answer = { 0 };
+	size_t room = wanted->max < MESSAGE_CONSOLE_MAX ? wanted->max : MESSAGE_CONSOLE_MAX;
+
+	report_output_read(&worker->report);
+	answer.size = (uint32_t)serial_read_output(worker->machine->serial, wanted->offset, answer.data, room,
+						   &answer.offset, &answer.dropped);
+	child_answer(worker->channel, MESSAGE_CONSOLE_DATA, message->header.request, &answer, NULL);
+}
+
+static void write_console(struct worker *worker, const struct message *message)
+{
+	const struct message_console_write *input = &message->payload.console_write;
+	struct message_console_written answer = { 0 };
+
+	if (input->size > MESSAGE_CONSOLE_MAX) {
+		child_refuse(worker->channel, message->header.request, -EINVAL, "more input than a message holds");
+		return;
+	}
+	answer.written = (uint32_t)serial_write_input(worker->machine->serial, input->data, input->size);
+	child_answer(worker->channel, MESSAGE_CONSOLE_WRITTEN, message->header.request, &answer, NULL);
+}
+
+static void serve(struct worker *worker, struct message *message)
+{
+	bool starts = message->header.type == MESSAGE_BOOT || message->header.type == MESSAGE_RESTORE;
+
+	if (message->header.type != MESSAGE_STOP && starts == worker->started)
+		_exit(EXIT_STATUS_CHANNEL_LOST); /* out of order: the supervisor keeps count of what we are */
+
+	switch (message->header.type) {
+	case MESSAGE_BOOT:
+		worker_boot(worker, message);
+		break;
+	case MESSAGE_RESTORE:
+		worker_restore(worker, message);
+		break;
+	case MESSAGE_PAUSE:
+		pause_vm(worker, message);
+		break;
+	case MESSAGE_RESUME:
+		resume_vm(worker, message);
+		break;
+	case MESSAGE_SNAPSHOT:
+		worker_snapshot(worker, message);
+		break;
+	case MESSAGE_CONSOLE_READ:
+		read_console(worker, message);
+		break;
+	case MESSAGE_CONSOLE_WRITE:
+		write_console(worker, message);
+		break;
+	case MESSAGE_STOP:
+		_exit(EXIT_STATUS_STOPPED); /* the kernel closes the VM; nobody waits for us meanwhile */
+	default:
+		_exit(EXIT_STATUS_CHANNEL_LOST);
+	}
+}
+
+static bool memory_was_cut(const struct worker *worker)
+{
+	struct stat status;
+
+	return worker->memory_file >= 0 && fstat(worker->memory_file, &status) == 0 &&
+	       (uint64_t)status.st_size < worker->memory_size;
+}
+
+static void tell_exit(struct worker *worker, const struct machine_exit_info *info)
+{
+	struct message_exited message = {
+		.reason = (uint32_t)info->reason,
+		.vcpu = info->vcpu,
+		.code = info->stop.code,
+		.rip = info->stop.rip,
+	};
+
+	if (info->reason == MACHINE_EXIT_MEMORY_FAULT && memory_was_cut(worker))
+		_exit(EXIT_STATUS_MEMORY_FILE_CUT);
+	(void)snprintf(message.text, sizeof(message.text), "vCPU %u: %s, code %#llx at rip %#llx", info->vcpu,
+		       vcpu_stop_name(info->stop.stop), (unsigned long long)info->stop.code,
+		       (unsigned long long)info->stop.rip);
+	machine_pause(worker->machine);
+	worker->exited = true;
+	child_answer(worker->channel, MESSAGE_EXITED, 0, &message, NULL);
+}
+
+_Noreturn void worker_main(const struct child_setup *setup)
+{
+	static struct worker worker;
+	int timeout_ms = -1;
+
+	worker.setup = setup;
+	worker.channel = setup->channel;
+	worker.memory_file = -1;
+	(void)prctl(PR_SET_NAME, "ember-worker");
+	become_warm(&worker);
+
+	for (;;) {
+		struct pollfd ready[] = {
+			{ .fd = worker.channel, .events = POLLIN },
+			{ .fd = worker.report.wake, .events = POLLIN },
+		};
+		struct machine_exit_info info;
+
+		if (poll(ready, 2, timeout_ms) < 0 && errno != EINTR)
+			_exit(EXIT_STATUS_CHANNEL_LOST);
+		if (ready[1].revents || timeout_ms >= 0)
+			timeout_ms = report_flush(&worker.report);
+		if (report_take_exit(&worker.report, &info))
+			tell_exit(&worker, &info);
+		if (ready[0].revents) {
+			struct message message;
+
+			child_receive(worker.channel, &message);
+			serve(&worker, &message);
+			message_close_fds(&message);
+		}
+	}
+}
+
+/* The set's size is not a constant expression outside kvm/. */
+__attribute__((constructor)) static void complete_ioctl_set(void)
+{
+	kvm_ioctl_set.count = kvm_runtime_ioctl_count;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From warm to running: the request path.
+ *
+ * A restore maps the sealed state, checks it (whoever made it is not trusted), lays the memory over the reserved range, injects, and lets the
+ * vCPUs go. Nothing is parsed and nothing is opened.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pool/process/worker_private.h"
+#include "snapshot/capture.h"
+#include "snapshot/state.h"
+
+#define ENTRY_WAIT_NS UINT64_C(1000000000)
+
+static void no_phases(struct message_phases *phases)
+{
+	memset(phases, 0, sizeof(*phases));
+	for (int i = 0; i < MESSAGE_PHASE_COUNT; i++)
+		phases->phases_ns[i] = MESSAGE_PHASE_NONE;
+}
+
+/* Wait until the boot vCPU's thread is at its KVM_RUN: it is on its way, and yielding lets it have this processor. */
+static uint64_t wait_for_entry(const struct worker *worker, uint64_t since)
+{
+	uint64_t entered;
+
+	do {
+		entered = vcpu_entered_ns(worker->machine->vcpus[0]);
+		if (entered >= since)
+			return entered;
+		(void)sched_yield();
+	} while (monotonic_ns() - since < ENTRY_WAIT_NS);
+	return 0;
+}
+
+static void run_and_answer(struct worker *worker, const struct message *message, struct message_phases *phases)
+{
+	phases->injected_ns = monotonic_ns();
+	if (!message->payload.start.paused) {
+		int result = machine_run(worker->machine);
+
+		if (result < 0) {
+			child_refuse(worker->channel, message->header.request, result, "the machine cannot run");
+			return;
+		}
+		phases->entered_ns = wait_for_entry(worker, phases->injected_ns);
+		if (phases->entered_ns != 0)
+			phases->phases_ns[MESSAGE_PHASE_ENTER] = phases->entered_ns - phases->injected_ns;
+	}
+	child_answer(worker->channel, MESSAGE_STARTED, message->header.request, phases, NULL);
+	report_open(&worker->report);
+}
+
+void worker_boot(struct worker *worker, struct message *message)
+{
+	struct error_detail detail = { "" };
+	struct message_phases phases;
+	uint64_t begun = monotonic_ns();
+	int result;
+
+	worker->started = true;
+	no_phases(&phases);
+	if (!entry_mode_name((enum entry_mode)message->payload.start.entry)) {
+		child_refuse(worker->channel, message->header.request, -EINVAL, "entry: no such mode");
+		return;
+	}
+	result = machine_boot_image(worker->machine, message->fds[0], (enum entry_mode)message->payload.start.entry,
+				    &detail);
+	if (result < 0) {
+		child_refuse(worker->channel, message->header.request, result, detail.text);
+		return;
+	}
+
+	phases.phases_ns[MESSAGE_PHASE_MEMORY_MAP] = monotonic_ns() - begun;
+	run_and_answer(worker, message, &phases);
+}
+
+static int map_state(int file, const struct vm_state **ret_state, struct error_detail *detail)
+{
+	struct stat status;
+	void *mapped;
+
+	if (fstat(file, &status) < 0)
+		return -errno;
+	if (status.st_size != sizeof(struct vm_state)) {
+		error_detail_set(detail, "the state has %lld bytes, not %zu", (long long)status.st_size,
+				 sizeof(struct vm_state));
+		return -EINVAL;
+	}
+	mapped = mmap(NULL, sizeof(struct vm_state), PROT_READ, MAP_SHARED, file, 0);
+	if (mapped == MAP_FAILED)
+		return -errno;
+
+	*ret_state = mapped;
+	return 0;
+}
+
+static int inject(struct worker *worker, const struct message *message, struct inject_times *ret_times,
+		  struct error_detail *detail)
+{
+	const struct vm_state *state = NULL;
+	int result;
+
+	result = map_state(message->fds[1], &state, detail);
+	if (result < 0)
+		return result;
+	result = vm_state_check(state, detail);
+	if (result == 0)
+		result = snapshot_inject(worker->machine, state, message->fds[0], ret_times, detail);
+	(void)munmap((void *)state, sizeof(*state));
+	return result;
+}
+
+void worker_restore(struct worker *worker, struct message *message)
+{
+	struct error_detail detail = { "" };
+	struct inject_times times = { 0 };
+	struct message_phases phases;
+	int result;
+
+	worker->started = true;
+	no_phases(&phases);
+	result = inject(worker, message, &times, &detail);
+	if (result < 0) {
+		child_refuse(worker->channel, message->header.request, result,
+			     detail.text[0] != '\0' ? detail.text : strerror(-result));
+		return;
+	}
+
+	worker->memory_file = message_steal_fd(message, 0);
+	worker->memory_size = worker->machine->shape.memory_size;
+	phases.phases_ns[MESSAGE_PHASE_MEMORY_MAP] = times.memory_map_ns;
+	phases.phases_ns[MESSAGE_PHASE_VCPU_STATE] = times.vcpu_ns;
+	phases.phases_ns[MESSAGE_PHASE_IRQCHIP_STATE] = times.irqchip_ns;
+	phases.phases_ns[MESSAGE_PHASE_DEVICE_STATE] = times.devices_ns;
+	phases.phases_ns[MESSAGE_PHASE_CLOCK] = times.clock_ns;
+	run_and_answer(worker, message, &phases);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the supervisor's half of the pool share. Nothing outside this folder includes it.
+ */
+#ifndef EMBER_POOL_SUPERVISOR_INTERNAL_H
+#define EMBER_POOL_SUPERVISOR_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include "kvm/monotonic.h"
+#include "pool/channel.h"
+#include "pool/pool.h"
+
+#define POOL_SLOTS_MAX        4096 /* rows of the slot table: workers_max and those that are still being reaped */
+#define POOL_SHAPES_MAX       64
+#define POOL_OPERATIONS_MAX   32 /* unanswered messages a worker may have */
+#define POOL_BACKOFF_MIN_MS   100
+#define POOL_BACKOFF_MAX_MS   30000
+#define POOL_FAILURES_TO_TELL 3  /* consecutive failures of a shape after which waiting requests are told */
+#define POOL_MESSAGES_A_TURN  16 /* messages read from one process before others get a turn */
+
+struct slot;
+
+/* One message to a worker or the loader that is not answered yet. */
+struct operation {
+	TAILQ_ENTRY(operation) link;
+	struct pool *pool;
+	uint64_t id;
+	enum message_type asked;
+	uint64_t deadline_ns;
+	struct pool_vm *vm; /* NULL for the loader's */
+	void *opaque;
+	struct pool_result result; /* for completions that wait for the loop */
+	pool_vm_done done;
+	void (*progress)(void *opaque, uint64_t done, uint64_t total);
+	void (*snapshot_done)(void *opaque, const struct pool_result *result,
+			      const struct message_snapshot_done *times);
+	void (*console_read_done)(void *opaque, const struct pool_result *result, uint64_t offset, uint64_t dropped,
+				  const uint8_t *data, uint32_t size);
+	void (*console_written_done)(void *opaque, const struct pool_result *result, uint32_t written);
+	void (*load_done)(void *opaque, const struct pool_result *result, int state,
+			  const struct message_loaded *loaded);
+	int state_file; /* MESSAGE_LOAD waiting for the loader: its descriptors; else -1 */
+	int memory_file;
+	bool verify_memory;
+};
+TAILQ_HEAD(operation_list, operation);
+
+/* A child process on the other end of a channel: worker, loader or zygote. */
+struct process {
+	struct pool *pool;
+	pid_t pid;
+	int pidfd;   /* -1: none */
+	int channel; /* -1: none */
+	struct event *readable;
+	struct event *ended;
+	struct event *timer;
+	struct operation_list operations;
+	uint32_t operation_count;
+	uint32_t stop_step; /* 0: not being stopped; 1: asked; 2: SIGTERM; 3: SIGKILL */
+	void *owner;
+	void (*received)(void *owner, struct message *message); /* takes or leaves the descriptors */
+	void (*lied)(void *owner, const char *text);
+	void (*stalled)(void *owner);
+	void (*reaped)(void *owner, const char *reason, const char *text, bool clean);
+};
+
+struct shape {
+	struct machine_shape machine;
+	struct pool_shape_limits limits;
+	bool configured; /* by pool_configure(), else brought by a request */
+	uint32_t counts[SLOT_STATE_COUNT];
+	uint32_t queued;
+	uint64_t failures;
+	uint32_t consecutive_failures;
+	uint64_t backoff_until_ns; /* 0: none */
+	uint64_t build_ns;         /* how long builds took lately: a moving average; 0: none yet */
+	char last_failure[MESSAGE_TEXT_MAX];
+};
+
+struct slot {
+	enum slot_state state;
+	uint32_t number; /* of the worker in it: 1, 2, ... never reused */
+	struct shape *shape;
+	struct process process;
+	uint64_t forked_ns;
+	struct pool_request *request; /* reserved for (forking, building) or being served (starting) */
+	struct pool_vm *vm;
+	uint64_t built_phases_ns[MESSAGE_PHASE_COUNT];
+	bool served;                    /* it was given a request: its death says nothing of its shape */
+	bool stop_asked;                /* its end was wanted: not a failure */
+	char failure[MESSAGE_TEXT_MAX]; /* what its FAILED message said, or what it lied about */
+};
+
+struct pool_vm {
+	uint64_t number;
+	struct slot *slot;
+	enum pool_vm_state state;
+	enum pool_vm_state state_before; /* a busy VM: what it was */
+	struct pool_vm_callbacks callbacks;
+	const char *stop_reason;
+};
+
+struct pool_request {
+	TAILQ_ENTRY(pool_request) link;
+	struct pool *pool;
+	struct pool_start start;
+	struct shape *shape;
+	struct slot *slot; /* once it has one */
+	bool queued;
+	uint64_t requested_ns;
+	uint64_t assigned_ns;
+	struct event *deadline;
+	struct pool_result result; /* for a completion that waits for the loop */
+	void (*done)(void *opaque, const struct pool_result *result, struct pool_vm *vm,
+		     const struct pool_started *started);
+	void *opaque;
+};
+TAILQ_HEAD(request_list, pool_request);
+
+struct pool {
+	struct pool_options options;
+	struct message_host host;
+	struct process zygote;
+	struct event *zygote_retry;
+	struct event *loader_retry;
+	uint32_t zygote_failures;
+	struct process loader;
+	struct operation_list loads; /* waiting for the loader */
+	uint32_t loader_failures;
+	bool loader_ready;
+	struct slot slots[POOL_SLOTS_MAX];
+	uint32_t slots_used; /* rows that have ever been used: scans stop here */
+	struct shape shapes[POOL_SHAPES_MAX];
+	uint32_t shape_count;
+	struct request_list queue;
+	uint32_t queue_length;
+	uint32_t counts[SLOT_STATE_COUNT]; /* of all shapes */
+	struct request_list finished;      /* requests and operations whose callback waits for the loop */
+	struct operation_list completed;
+	struct event *deliver;
+	struct event *balance;
+	struct event *backoff;
+	uint64_t next_vm;
+	uint64_t next_operation;
+	uint32_t next_worker;
+	bool stopping;
+	void (*stopped)(void *opaque);
+	void *stopped_opaque;
+};
+
+struct timeval pool_timeval(uint64_t nanoseconds);
+
+/* pool.c */
+void pool_report(struct pool *pool, const struct pool_event *event);
+void pool_check_stopped(struct pool *pool);
+struct shape *pool_shape_of(struct pool *pool, const struct machine_shape *machine);
+
+/* process.c: channel, pidfd and stopping of any child */
+int process_start(struct process *process, int channel, int pidfd, pid_t pid);
+bool process_alive(const struct process *process);
+int process_send(struct process *process, enum message_type type, uint64_t request, const void *payload,
+		 const int *fds);
+void process_stop(struct process *process, bool kill);
+void process_release(struct process *process);
+void process_watch(struct process *process); /* set the timer to the earliest deadline of its operations */
+void process_set_timer(struct process *process, uint64_t after_ns);
+
+/* operation.c */
+struct operation *operation_new(struct pool *pool, enum message_type asked, void *opaque);
+void operation_add(struct process *process, struct operation *operation);
+struct operation *operation_find(struct process *process, uint64_t id);
+void operation_take(struct process *process, struct operation *operation);
+void operation_finish(struct operation *operation, const struct pool_result *result, struct message *answer);
+void operation_finish_later(struct operation *operation, enum pool_status status, int error, const char *text);
+void operations_fail(struct process *process, enum pool_status status, const char *text);
+
+/* children.c: zygote and loader */
+int zygote_start(struct pool *pool, struct error_detail *detail);
+void zygote_retry(int fd, short events, void *opaque);
+void loader_retry(int fd, short events, void *opaque);
+int zygote_fork(struct pool *pool, uint64_t request, const struct message_fork *fork, int channel);
+int loader_start(struct pool *pool);
+void loader_forked(struct pool *pool, struct message *message);
+void loader_not_forked(struct pool *pool, const char *text);
+#define LOADER_FORK_REQUEST UINT64_MAX
+
+/* slots.c */
+struct slot *slot_fork(struct pool *pool, struct shape *shape, struct pool_request *request);
+void slot_forked(struct pool *pool, uint64_t number, struct message *message);
+void slot_not_forked(struct pool *pool, uint64_t number, int error, const char *text);
+void slot_become(struct slot *slot, enum slot_state state);
+void slot_stop(struct slot *slot, bool kill);
+void slots_forking_failed(struct pool *pool, const char *text);
+
+/* refill.c */
+void pool_balance_soon(struct pool *pool);
+void pool_balance_now(int fd, short events, void *opaque);
+void pool_backoff_over(int fd, short events, void *opaque);
+void shape_failed(struct pool *pool, struct shape *shape, const char *text);
+void shape_succeeded(struct shape *shape, uint64_t build_ns);
+
+/* request.c */
+void request_begin(struct pool_request *request, struct slot *slot);
+void request_finish(struct pool_request *request, const struct pool_result *result, struct pool_vm *vm,
+		    const struct pool_started *started);
+void request_fail(struct pool_request *request, enum pool_status status, int error, const char *text);
+void request_fail_later(struct pool_request *request, enum pool_status status, int error, const char *text);
+void request_started(struct slot *slot, const struct message *message);
+void request_refused(struct slot *slot, const struct message *message);
+void requests_fail_all(struct pool *pool, enum pool_status status, const char *text);
+
+/* vm.c */
+struct pool_vm *vm_new(struct slot *slot, const struct pool_vm_callbacks *callbacks);
+void vm_received(struct slot *slot, struct message *message);
+void vm_gone(struct pool_vm *vm, const char *reason, const char *text);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operations: messages that wait for an answer, and the one callback that each of them ends in.
+ *
+ * An operation is in exactly one list at a time: a process's (sent), the pool's loads (waiting for the loader) or the pool's completed (failed
+ * at once: its callback waits for the loop, so that no function calls back its own caller).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pool/supervisor/internal.h"
+
+struct operation *operation_new(struct pool *pool, enum message_type asked, void *opaque)
+{
+	struct operation *operation = calloc(1, sizeof(*operation));
+
+	if (!operation)
+		return NULL;
+	operation->pool = pool;
+	operation->id = ++pool->next_operation;
+	operation->asked = asked;
+	operation->opaque = opaque;
+	operation->state_file = operation->memory_file = -1;
+	return operation;
+}
+
+void operation_add(struct process *process, struct operation *operation)
+{
+	operation->deadline_ns = monotonic_ns() + (uint64_t)process->pool->options.reply_timeout_ms * UINT64_C(1000000);
+	TAILQ_INSERT_TAIL(&process->operations, operation, link);
+	process->operation_count++;
+	process_watch(process);
+}
+
+struct operation *operation_find(struct process *process, uint64_t id)
+{
+	struct operation *operation;
+
+	TAILQ_FOREACH(operation, &process->operations, link) {
+		if (operation->id == id)
+			return operation;
+	}
+	return NULL;
+}
+
+void operation_take(struct process *process, struct operation *operation)
+{
+	TAILQ_REMOVE(&process->operations, operation, link);
+	process->operation_count--;
+	process_watch(process);
+}
+
+/* answer: the message that ended it well, else NULL. Frees the operation. */
+void operation_finish(struct operation *operation, const struct pool_result *result, struct message *answer)
+{
+	const union message_payload *payload = answer ? &answer->payload : NULL;
+	void *opaque = operation->opaque;
+
+	if (operation->snapshot_done)
+		operation->snapshot_done(opaque, result, payload ? &payload->snapshot_done : NULL);
+	else if (operation->console_read_done)
+		operation->console_read_done(opaque, result, payload ? payload->console_data.offset : 0,
+					     payload ? payload->console_data.dropped : 0,
+					     payload ? payload->console_data.data : NULL,
+					     payload ? payload->console_data.size : 0);
+	else if (operation->console_written_done)
+		operation->console_written_done(opaque, result, payload ? payload->console_written.written : 0);
+	else if (operation->load_done)
+		operation->load_done(opaque, result, answer ? message_steal_fd(answer, 0) : -1,
+				     payload ? &payload->loaded : NULL);
+	else if (operation->done)
+		operation->done(opaque, result);
+
+	if (operation->state_file >= 0)
+		(void)close(operation->state_file);
+	if (operation->memory_file >= 0)
+		(void)close(operation->memory_file);
+	free(operation);
+}
+
+void operation_finish_later(struct operation *operation, enum pool_status status, int error, const char *text)
+{
+	operation->result = (struct pool_result){ .status = status, .error = error };
+	error_detail_set(&operation->result.detail, "%s", text);
+	TAILQ_INSERT_TAIL(&operation->pool->completed, operation, link);
+	event_active(operation->pool->deliver, 0, 0);
+}
+
+void operations_fail(struct process *process, enum pool_status status, const char *text)
+{
+	struct operation *operation;
+
+	while ((operation = TAILQ_FIRST(&process->operations))) {
+		TAILQ_REMOVE(&process->operations, operation, link);
+		process->operation_count--;
+		operation_finish_later(operation, status, 0, text);
+	}
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pool as a whole: its start, its shapes, what it tells of itself, its end.
+ */
+#include "pool/pool.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pool/supervisor/internal.h"
+
+static const char *const event_names[] = {
+	[POOL_EVENT_WORKER_FORKED] = "worker_forked", [POOL_EVENT_WORKER_WARM] = "worker_warm",
+	[POOL_EVENT_WORKER_FAILED] = "worker_failed", [POOL_EVENT_WORKER_ENDED] = "worker_ended",
+	[POOL_EVENT_WORKER_LIED] = "worker_lied",     [POOL_EVENT_WORKER_STALLED] = "worker_stalled",
+	[POOL_EVENT_SHAPE_BACKOFF] = "shape_backoff", [POOL_EVENT_LOADER_ENDED] = "loader_ended",
+	[POOL_EVENT_ZYGOTE_ENDED] = "zygote_ended",
+};
+
+const char *pool_event_name(enum pool_event_kind kind)
+{
+	return (unsigned)kind < sizeof(event_names) / sizeof(event_names[0]) ? event_names[kind] : NULL;
+}
+
+void pool_report(struct pool *pool, const struct pool_event *event)
+{
+	if (pool->options.event)
+		pool->options.event(pool->options.opaque, event);
+}
+
+/* Call back for what ended without the loop having turned. */
+static void deliver(int fd, short events, void *opaque)
+{
+	struct pool *pool = opaque;
+	struct pool_request *request;
+	struct operation *operation;
+
+	(void)fd;
+	(void)events;
+	while ((request = TAILQ_FIRST(&pool->finished))) {
+		TAILQ_REMOVE(&pool->finished, request, link);
+		request_finish(request, &request->result, NULL, NULL);
+	}
+	while ((operation = TAILQ_FIRST(&pool->completed))) {
+		TAILQ_REMOVE(&pool->completed, operation, link);
+		operation_finish(operation, &operation->result, NULL);
+	}
+}
+
+static int make_events(struct pool *pool)
+{
+	struct event_base *base = pool->options.base;
+
+	pool->deliver = evtimer_new(base, deliver, pool);
+	pool->balance = evtimer_new(base, pool_balance_now, pool);
+	pool->backoff = evtimer_new(base, pool_backoff_over, pool);
+	pool->zygote_retry = evtimer_new(base, zygote_retry, pool);
+	pool->loader_retry = evtimer_new(base, loader_retry, pool);
+	return pool->deliver && pool->balance && pool->backoff && pool->zygote_retry && pool->loader_retry ? 0
+													   : -ENOMEM;
+}
+
+int pool_new(const struct pool_options *options, struct pool **ret_pool, struct error_detail *detail)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+	int result;
+
+	if (!pool)
+		return -ENOMEM;
+	pool->options = *options;
+	pool->zygote = (struct process){ .pool = pool, .channel = -1, .pidfd = -1 };
+	pool->loader = (struct process){ .pool = pool, .channel = -1, .pidfd = -1 };
+	TAILQ_INIT(&pool->loader.operations);
+	TAILQ_INIT(&pool->loads);
+	TAILQ_INIT(&pool->queue);
+	TAILQ_INIT(&pool->finished);
+	TAILQ_INIT(&pool->completed);
+
+	result = make_events(pool);
+	if (result == 0)
+		result = zygote_start(pool, detail);
+	if (result == 0) {
+		result = loader_start(pool);
+		if (result < 0)
+			error_detail_set(detail, "the loader cannot be started: %s", strerror(-result));
+	}
+	if (result < 0) {
+		(void)pool_free(pool);
+		return result;
+	}
+
+	*ret_pool = pool;
+	return 0;
+}
+
+const struct message_host *pool_host(const struct pool *pool)
+{
+	return &pool->host;
+}
+
+void pool_set_limits(struct pool *pool, const struct pool_options *options)
+{
+	pool->options.workers_max = options->workers_max;
+	pool->options.queue_limit = options->queue_limit;
+	pool->options.reply_timeout_ms = options->reply_timeout_ms;
+	pool->options.stop_grace_ms = options->stop_grace_ms;
+	pool->options.default_limits = options->default_limits;
+	for (uint32_t i = 0; i < pool->shape_count; i++) {
+		if (!pool->shapes[i].configured)
+			pool->shapes[i].limits = options->default_limits;
+	}
+	pool_balance_soon(pool);
+}
+
+static bool same_shape(const struct machine_shape *left, const struct machine_shape *right)
+{
+	return left->vcpus == right->vcpus && left->cpu_template == right->cpu_template &&
+	       left->memory_size == right->memory_size;
+}
+
+/* A row that nobody configured and nobody uses can be given to another shape. */
+static bool is_idle(const struct shape *shape)
+{
+	if (shape->configured || shape->queued > 0)
+		return false;
+	for (int state = SLOT_FORKING; state < SLOT_STATE_COUNT; state++) {
+		if (shape->counts[state] > 0)
+			return false;
+	}
+	return true;
+}
+
+/* The row of a shape, made where it is new; NULL where all rows are in use. */
+struct shape *pool_shape_of(struct pool *pool, const struct machine_shape *machine)
+{
+	struct shape *row = NULL;
+
+	for (uint32_t i = 0; i < pool->shape_count; i++) {
+		if (same_shape(&pool->shapes[i].machine, machine))
+			return &pool->shapes[i];
+	}
+	if (pool->shape_count < POOL_SHAPES_MAX)
+		row = &pool->shapes[pool->shape_count++];
+	for (uint32_t i = 0; i < pool->shape_count && !row; i++) {
+		if (is_idle(&pool->shapes[i]))
+			row = &pool->shapes[i];
+	}
+	if (row)
+		*row = (struct shape){ .machine = *machine, .limits = pool->options.default_limits };
+	return row;
+}
+
+int pool_configure(struct pool *pool, const struct machine_shape *machine, const struct pool_shape_limits *limits,
+		   struct error_detail *detail)
+{
+	struct shape *shape;
+	int result;
+
+	result = machine_shape_check(machine, detail);
+	if (result < 0)
+		return result;
+	if (limits->max < limits->min) {
+		error_detail_set(detail, "max: %u is less than min, which is %u", limits->max, limits->min);
+		return -EINVAL;
+	}
+	if (limits->refill_concurrency < 1) {
+		error_detail_set(detail, "refill_concurrency: must be at least 1");
+		return -EINVAL;
+	}
+	shape = pool_shape_of(pool, machine);
+	if (!shape) {
+		error_detail_set(detail, "more than %d shapes", POOL_SHAPES_MAX);
+		return -ENOSPC;
+	}
+
+	shape->limits = *limits;
+	shape->configured = true;
+	pool_balance_soon(pool);
+	return 0;
+}
+
+void pool_each_shape(struct pool *pool, void (*visit)(void *opaque, const struct pool_shape_status *status),
+		     void *opaque)
+{
+	uint64_t now = monotonic_ns();
+
+	for (uint32_t i = 0; i < pool->shape_count; i++) {
+		const struct shape *shape = &pool->shapes[i];
+		struct pool_shape_status status = {
+			.shape = shape->machine,
+			.limits = shape->limits,
+			.warm = shape->counts[SLOT_WARM],
+			.building = shape->counts[SLOT_FORKING] + shape->counts[SLOT_BUILDING],
+			.leased = shape->counts[SLOT_STARTING] + shape->counts[SLOT_LEASED],
+			.stopping = shape->counts[SLOT_STOPPING],
+			.queued = shape->queued,
+			.failures = shape->failures,
+			.last_failure = shape->last_failure,
+		};
+
+		if (shape->backoff_until_ns > now)
+			status.backoff_ms = (uint32_t)((shape->backoff_until_ns - now) / 1000000);
+		visit(opaque, &status);
+	}
+}
+
+void pool_each_worker(struct pool *pool, void (*visit)(void *opaque, const struct pool_worker_status *status),
+		      void *opaque)
+{
+	for (uint32_t i = 0; i < pool->slots_used; i++) {
+		const struct slot *slot = &pool->slots[i];
+		struct pool_worker_status status = {
+			.worker = slot->number,
+			.pid = slot->process.pid,
+			.state = slot->state,
+			.vm = slot->vm ? slot->vm->number : 0,
+		};
+
+		if (slot->state == SLOT_FREE)
+			continue;
+		status.shape = &slot->shape->machine;
+		visit(opaque, &status);
+	}
+}
+
+/* Every child is reaped: tell who asked. */
+void pool_check_stopped(struct pool *pool)
+{
+	void (*stopped)(void *opaque) = pool->stopped;
+
+	if (!pool->stopping || !stopped || process_alive(&pool->loader))
+		return;
+	for (uint32_t i = 0; i < pool->slots_used; i++) {
+		if (pool->slots[i].state != SLOT_FREE)
+			return;
+	}
+	/* The zygote goes last: forks that it was asked for are settled. */
+	if (process_alive(&pool->zygote)) {
+		process_stop(&pool->zygote, true);
+		return;
+	}
+
+	pool->stopped = NULL;
+	stopped(pool->stopped_opaque);
+}
+
+static void deliver_stopped(int fd, short events, void *opaque)
+{
+	(void)fd;
+	(void)events;
+	pool_check_stopped(opaque);
+}
+
+void pool_stop(struct pool *pool, void (*done)(void *opaque), void *opaque)
+{
+	pool->stopping = true;
+	pool->stopped = done;
+	pool->stopped_opaque = opaque;
+	requests_fail_all(pool, POOL_SHUTTING_DOWN, "the pool is being stopped");
+	for (uint32_t i = 0; i < pool->slots_used; i++) {
+		struct slot *slot = &pool->slots[i];
+
+		if (slot->vm && !slot->vm->stop_reason)
+			slot->vm->stop_reason = "shutdown_of_daemon";
+		slot_stop(slot, true);
+	}
+	process_stop(&pool->loader, true);
+	(void)event_base_once(pool->options.base, -1, EV_TIMEOUT, deliver_stopped, pool, NULL);
+}
+
+static void kill_and_reap(struct process *process)
+{
+	siginfo_t info;
+
+	if (process_alive(process)) {
+		(void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
+		(void)waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED);
+	}
+	process_release(process);
+}
+
+static void free_event(struct event *event)
+{
+	if (event)
+		event_free(event);
+}
+
+struct pool *pool_free(struct pool *pool)
+{
+	if (!pool)
+		return NULL;
+	pool->stopping = true;
+	requests_fail_all(pool, POOL_SHUTTING_DOWN, "the pool is gone");
+	for (uint32_t i = 0; i < pool->slots_used; i++) {
+		struct slot *slot = &pool->slots[i];
+
+		if (slot->state == SLOT_FREE)
+			continue;
+		operations_fail(&slot->process, POOL_SHUTTING_DOWN, "the pool is gone");
+		kill_and_reap(&slot->process);
+		if (slot->vm)
+			vm_gone(slot->vm, "shutdown_of_daemon", "the pool is gone");
+	}
+	operations_fail(&pool->loader, POOL_SHUTTING_DOWN, "the pool is gone");
+	kill_and_reap(&pool->loader);
+	kill_and_reap(&pool->zygote);
+	if (pool->deliver)
+		deliver(-1, 0, pool);
+
+	free_event(pool->deliver);
+	free_event(pool->balance);
+	free_event(pool->backoff);
+	free_event(pool->zygote_retry);
+	free_event(pool->loader_retry);
+	free(pool);
+	return NULL;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A child process and its channel: reading, timing out, stopping, reaping. The same for workers, loader and zygote.
+ *
+ * The pidfd is the only handle: signals go to it and it is what is reaped, so that a process id that has been used
+ * again can never be hit. Stopping escalates on a timer: the message STOP, SIGTERM, SIGKILL. A process is done with
+ * when its pidfd has been reaped, and only then is its owner told; what it still had to say is read first.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pool/process/exit_status.h"
+#include "pool/supervisor/internal.h"
+
+#define LAST_WORDS_TURNS 16 /* a dead process's socket holds less than this many turns of messages */
+
+enum stop_step {
+	STOP_NOT = 0,
+	STOP_ASKED,
+	STOP_TERMINATED,
+	STOP_KILLED,
+};
+
+struct timeval pool_timeval(uint64_t nanoseconds)
+{
+	return (struct timeval){ .tv_sec = (time_t)(nanoseconds / 1000000000),
+				 .tv_usec = (suseconds_t)(nanoseconds % 1000000000 / 1000) };
+}
+
+bool process_alive(const struct process *process)
+{
+	return process->pidfd >= 0;
+}
+
+void process_release(struct process *process)
+{
+	if (process->readable)
+		event_free(process->readable);
+	if (process->ended)
+		event_free(process->ended);
+	if (process->timer)
+		event_free(process->timer);
+	if (process->channel >= 0)
+		(void)close(process->channel);
+	if (process->pidfd >= 0)
+		(void)close(process->pidfd);
+	process->readable = process->ended = process->timer = NULL;
+	process->channel = process->pidfd = -1;
+	process->pid = 0;
+	process->stop_step = STOP_NOT;
+}
+
+/* What became of a turn of reading. */
+enum reading {
+	READING_IDLE, /* nothing there now */
+	READING_MORE, /* there may be more */
+	READING_OVER, /* closed, or not to be listened to any longer */
+};
+
+static enum reading read_messages(struct process *process)
+{
+	for (int i = 0; i < POOL_MESSAGES_A_TURN; i++) {
+		struct message message;
+		struct error_detail detail = { "" };
+		int result;
+
+		if (process->channel < 0)
+			return READING_OVER;
+		result = channel_receive(process->channel, &message, false, &detail);
+		if (result == -EAGAIN)
+			return READING_IDLE;
+		if (result == -EPIPE)
+			return READING_OVER;
+		if (result < 0) {
+			process->lied(process->owner, result == -EBADMSG ? detail.text : strerror(-result));
+			return READING_OVER;
+		}
+		process->received(process->owner, &message);
+		message_close_fds(&message);
+	}
+	return READING_MORE;
+}
+
+static void on_readable(int fd, short events, void *opaque)
+{
+	struct process *process = opaque;
+
+	(void)fd;
+	(void)events;
+	if (read_messages(process) != READING_OVER)
+		return;
+
+	/* A process that closed its channel, or lied on it, is of no more use. Its end is told by the pidfd. */
+	if (process->readable)
+		(void)event_del(process->readable);
+	process_stop(process, true);
+}
+
+static void on_ended(int fd, short events, void *opaque)
+{
+	struct process *process = opaque;
+	siginfo_t info = { 0 };
+	const char *reason = "worker_crashed";
+	char text[MESSAGE_TEXT_MAX];
+	bool clean = false;
+
+	(void)events;
+	if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG) < 0)
+		(void)snprintf(text, sizeof(text), "could not be reaped: %s", strerror(errno));
+	else if (info.si_pid == 0)
+		return;
+	else
+		clean = exit_status_describe(&info, &reason, text, sizeof(text));
+
+	/* A last FAILED with its reason, say. */
+	for (int turn = 0; turn < LAST_WORDS_TURNS && read_messages(process) == READING_MORE; turn++)
+		;
+
+	process_release(process);
+	process->reaped(process->owner, reason, text, clean);
+}
+
+static void signal_process(const struct process *process, int signal_number)
+{
+	/* Fails only where the process has ended already, which on_ended() is about to hear. */
+	(void)syscall(SYS_pidfd_send_signal, process->pidfd, signal_number, NULL, 0);
+}
+
+void process_set_timer(struct process *process, uint64_t after_ns)
+{
+	struct timeval after = pool_timeval(after_ns + 999);
+
+	(void)event_add(process->timer, &after);
+}
+
+static void take_stop_step(struct process *process)
+{
+	uint64_t grace_ns = (uint64_t)process->pool->options.stop_grace_ms * 1000000;
+
+	switch (process->stop_step) {
+	case STOP_NOT:
+		process->stop_step = STOP_ASKED;
+		if (process_send(process, MESSAGE_STOP, 0, NULL, NULL) == 0)
+			break;
+		/* fall through */
+	case STOP_ASKED:
+		process->stop_step = STOP_TERMINATED;
+		signal_process(process, SIGTERM);
+		break;
+	default:
+		process->stop_step = STOP_KILLED;
+		signal_process(process, SIGKILL);
+		break;
+	}
+
+	process_set_timer(process, grace_ns);
+}
+
+void process_stop(struct process *process, bool kill)
+{
+	if (!process_alive(process))
+		return;
+	if (kill) {
+		process->stop_step = STOP_KILLED;
+		take_stop_step(process);
+	} else if (process->stop_step == STOP_NOT) {
+		take_stop_step(process);
+	}
+}
+
+void process_watch(struct process *process)
+{
+	const struct operation *operation;
+	uint64_t earliest = 0;
+	uint64_t now;
+
+	if (process->stop_step != STOP_NOT || !process->timer)
+		return;
+	TAILQ_FOREACH(operation, &process->operations, link) {
+		if (operation->deadline_ns != 0 && (earliest == 0 || operation->deadline_ns < earliest))
+			earliest = operation->deadline_ns;
+	}
+	if (earliest == 0) {
+		(void)event_del(process->timer);
+		return;
+	}
+
+	now = monotonic_ns();
+	process_set_timer(process, earliest > now ? earliest - now : 0);
+}
+
+static void on_timer(int fd, short events, void *opaque)
+{
+	struct process *process = opaque;
+
+	(void)fd;
+	(void)events;
+	if (process->stop_step != STOP_NOT)
+		take_stop_step(process);
+	else
+		process->stalled(process->owner);
+}
+
+int process_start(struct process *process, int channel, int pidfd, pid_t pid)
+{
+	struct event_base *base = process->pool->options.base;
+
+	process->channel = channel;
+	process->pidfd = pidfd;
+	process->pid = pid;
+	process->stop_step = STOP_NOT;
+	process->operation_count = 0;
+	TAILQ_INIT(&process->operations);
+	process->readable = event_new(base, channel, EV_READ | EV_PERSIST, on_readable, process);
+	process->ended = event_new(base, pidfd, EV_READ | EV_PERSIST, on_ended, process);
+	process->timer = evtimer_new(base, on_timer, process);
+	if (!process->readable || !process->ended || !process->timer || event_add(process->readable, NULL) < 0 ||
+	    event_add(process->ended, NULL) < 0)
+		return -ENOMEM;
+
+	return 0;
+}
+
+int process_send(struct process *process, enum message_type type, uint64_t request, const void *payload, const int *fds)
+{
+	return channel_send(process->channel, type, request, payload, fds, false);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keeping shapes at their targets, and requests supplied.
+ *
+ * One pass, pool_balance_now(), run from the loop after anything changed: waiting requests get what is warm; requests
+ * that ask for a cold start get a worker of their own; what is then missing (a warm slot for each that still waits, and `min` more)
+ * is forked; what is too much is retired. Refilling steps back while a request is being injected: the machine is the request's.
+ *
+ * A shape whose workers die before they have served anyone is tried again after a delay that doubles, and does not touch others.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "pool/supervisor/internal.h"
+
+#define RETRY_AFTER_MIN_MS 10
+#define RETRY_AFTER_MAX_MS 60000
+#define BUILD_GUESS_NS     UINT64_C(50000000) /* before any build was seen */
+
+void pool_balance_soon(struct pool *pool)
+{
+	event_active(pool->balance, 0, 0);
+}
+
+static uint32_t workers_of(const uint32_t counts[SLOT_STATE_COUNT])
+{
+	return counts[SLOT_FORKING] + counts[SLOT_BUILDING] + counts[SLOT_WARM] + counts[SLOT_STARTING] +
+	       counts[SLOT_LEASED];
+}
+
+static uint32_t building(const struct shape *shape)
+{
+	return shape->counts[SLOT_FORKING] + shape->counts[SLOT_BUILDING];
+}
+
+static bool may_grow(const struct pool *pool, const struct shape *shape)
+{
+	return workers_of(shape->counts) < shape->limits.max && workers_of(pool->counts) < pool->options.workers_max &&
+	       building(shape) < shape->limits.refill_concurrency && shape->backoff_until_ns <= monotonic_ns();
+}
+
+static struct slot *find_warm(struct pool *pool, const struct shape *shape)
+{
+	if (shape->counts[SLOT_WARM] == 0)
+		return NULL;
+	for (uint32_t i = 0; i < pool->slots_used; i++) {
+		struct slot *slot = &pool->slots[i];
+
+		if (slot->state == SLOT_WARM && slot->shape == shape && !slot->request)
+			return slot;
+	}
+	return NULL;
+}
+
+/* Give a queued request what there is. */
+static void serve(struct pool *pool, struct pool_request *request)
+{
+	struct slot *slot;
+
+	if (request->slot)
+		return;
+	if (request->start.temperature == POOL_TEMPERATURE_COLD) {
+		if (may_grow(pool, request->shape)) {
+			request->assigned_ns = monotonic_ns();
+			request->slot = slot_fork(pool, request->shape, request);
+		}
+		return;
+	}
+	slot = find_warm(pool, request->shape);
+	if (slot)
+		request_begin(request, slot);
+}
+
+/* Slots that are on their way to being warm for anybody. */
+static uint32_t unreserved_building(struct pool *pool, const struct shape *shape)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < pool->slots_used; i++) {
+		const struct slot *slot = &pool->slots[i];
+
+		if (slot->shape == shape && !slot->request &&
+		    (slot->state == SLOT_FORKING || slot->state == SLOT_BUILDING))
+			count++;
+	}
+	return count;
+}
+
+static void balance_shape(struct pool *pool, struct shape *shape, uint32_t waiting)
+{
+	uint32_t wanted = shape->limits.min + waiting;
+	uint32_t there = shape->counts[SLOT_WARM] + unreserved_building(pool, shape);
+
+	while (there > wanted) {
+		struct slot *slot = find_warm(pool, shape);
+
+		if (!slot)
+			break;
+		slot_stop(slot, false);
+		there--;
+	}
+
+	/* Nobody waits: what is missing can wait for those who are being served. */
+	if (waiting == 0 && pool->counts[SLOT_STARTING] > 0)
+		return;
+	while (there < wanted && may_grow(pool, shape)) {
+		if (!slot_fork(pool, shape, NULL))
+			break;
+		there++;
+	}
+}
+
+static void schedule_backoff(struct pool *pool)
+{
+	uint64_t now = monotonic_ns();
+	uint64_t earliest = 0;
+
+	for (uint32_t i = 0; i < pool->shape_count; i++) {
+		uint64_t until = pool->shapes[i].backoff_until_ns;
+
+		if (until > now && (earliest == 0 || until < earliest))
+			earliest = until;
+	}
+	if (earliest != 0) {
+		struct timeval delay = pool_timeval(earliest - now + 1000000);
+
+		(void)event_add(pool->backoff, &delay);
+	}
+}
+
+void pool_balance_now(int fd, short events, void *opaque)
+{
+	struct pool *pool = opaque;
+	struct pool_request *request, *next;
+	uint32_t waiting[POOL_SHAPES_MAX] = { 0 };
+
+	(void)fd;
+	(void)events;
+	if (pool->stopping)
+		return;
+
+	for (request = TAILQ_FIRST(&pool->queue); request; request = next) {
+		next = TAILQ_NEXT(request, link);
+		serve(pool, request);
+	}
+	TAILQ_FOREACH(request, &pool->queue, link) {
+		if (request->start.temperature != POOL_TEMPERATURE_COLD)
+			waiting[request->shape - pool->shapes]++;
+	}
+	for (uint32_t i = 0; i < pool->shape_count; i++)
+		balance_shape(pool, &pool->shapes[i], waiting[i]);
+	schedule_backoff(pool);
+}
+
+void pool_backoff_over(int fd, short events, void *opaque)
+{
+	(void)fd;
+	(void)events;
+	pool_balance_soon(opaque);
+}
+
+void shape_failed(struct pool *pool, struct shape *shape, const char *text)
+{
+	uint32_t shift = shape->consecutive_failures < 9 ? shape->consecutive_failures : 9;
+	uint64_t delay_ms = (uint64_t)POOL_BACKOFF_MIN_MS << shift;
+	char report[MESSAGE_TEXT_MAX + 64];
+	struct pool_request *request, *next;
+
+	if (delay_ms > POOL_BACKOFF_MAX_MS)
+		delay_ms = POOL_BACKOFF_MAX_MS;
+	shape->failures++;
+	shape->consecutive_failures++;
+	shape->backoff_until_ns = monotonic_ns() + delay_ms * 1000000;
+	(void)snprintf(shape->last_failure, sizeof(shape->last_failure), "%s", text);
+	(void)snprintf(report, sizeof(report), "next try in %u ms, after: %s", (unsigned)delay_ms, text);
+	pool_report(pool, &(struct pool_event){ .kind = POOL_EVENT_SHAPE_BACKOFF,
+						.is_error = true,
+						.shape = &shape->machine,
+						.text = report });
+
+	if (shape->consecutive_failures >= POOL_FAILURES_TO_TELL) {
+		for (request = TAILQ_FIRST(&pool->queue); request; request = next) {
+			next = TAILQ_NEXT(request, link);
+			if (request->shape == shape && !request->slot)
+				request_fail(request, POOL_SHAPE_FAILING, 0, text);
+		}
+	}
+	pool_balance_soon(pool);
+}
+
+void shape_succeeded(struct shape *shape, uint64_t build_ns)
+{
+	shape->consecutive_failures = 0;
+	shape->backoff_until_ns = 0;
+	shape->build_ns = shape->build_ns == 0 ? build_ns : (shape->build_ns * 7 + build_ns) / 8;
+}
+
+uint32_t pool_retry_after_ms(const struct pool *pool, const struct machine_shape *machine)
+{
+	uint64_t now = monotonic_ns();
+	uint64_t wait_ns = BUILD_GUESS_NS;
+
+	for (uint32_t i = 0; i < pool->shape_count; i++) {
+		const struct shape *shape = &pool->shapes[i];
+
+		if (memcmp(&shape->machine, machine, sizeof(*machine)) != 0)
+			continue;
+		if (shape->build_ns != 0)
+			wait_ns = shape->build_ns;
+		wait_ns = wait_ns * (shape->queued + 1) / shape->limits.refill_concurrency;
+		if (shape->backoff_until_ns > now)
+			wait_ns += shape->backoff_until_ns - now;
+	}
+
+	wait_ns /= 1000000;
+	if (wait_ns < RETRY_AFTER_MIN_MS)
+		return RETRY_AFTER_MIN_MS;
+	return wait_ns > RETRY_AFTER_MAX_MS ? RETRY_AFTER_MAX_MS : (uint32_t)wait_ns;
+}

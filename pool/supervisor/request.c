@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests for VMs: from the queue, through a slot, to a leased VM or a reason why not.
+ *
+ * A request that finds a warm slot is sent to its worker at once; any other is queued, in order of arrival, and served by the next
+ * balancing. Whatever happens, request_finish() is where it ends.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pool/supervisor/internal.h"
+
+static void unqueue(struct pool_request *request)
+{
+	if (!request->queued)
+		return;
+	TAILQ_REMOVE(&request->pool->queue, request, link);
+	request->queued = false;
+	request->pool->queue_length--;
+	request->shape->queued--;
+	if (request->deadline)
+		(void)event_del(request->deadline);
+}
+
+static void request_free(struct pool_request *request)
+{
+	int *files[] = { &request->start.image, &request->start.memory, &request->start.state };
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		if (*files[i] >= 0)
+			(void)close(*files[i]);
+	}
+	if (request->deadline)
+		event_free(request->deadline);
+	free(request);
+}
+
+/* Let go of a slot that was reserved for, or is starting, this request. */
+static void leave_slot(struct pool_request *request)
+{
+	struct slot *slot = request->slot;
+
+	request->slot = NULL;
+	if (!slot || slot->request != request)
+		return;
+	slot->request = NULL;
+	if (slot->state == SLOT_STARTING)
+		slot_stop(slot, true);
+}
+
+void request_finish(struct pool_request *request, const struct pool_result *result, struct pool_vm *vm,
+		    const struct pool_started *started)
+{
+	unqueue(request);
+	leave_slot(request);
+	request->done(request->opaque, result, vm, started);
+	request_free(request);
+}
+
+static void set_result(struct pool_request *request, enum pool_status status, int error, const char *text)
+{
+	request->result = (struct pool_result){ .status = status, .error = error };
+	error_detail_set(&request->result.detail, "%s", text);
+	if (status == POOL_EXHAUSTED || status == POOL_DEADLINE || status == POOL_SHAPE_FAILING)
+		request->result.retry_after_ms = pool_retry_after_ms(request->pool, &request->start.shape);
+}
+
+void request_fail(struct pool_request *request, enum pool_status status, int error, const char *text)
+{
+	set_result(request, status, error, text);
+	request_finish(request, &request->result, NULL, NULL);
+}
+
+void request_fail_later(struct pool_request *request, enum pool_status status, int error, const char *text)
+{
+	set_result(request, status, error, text);
+	unqueue(request);
+	leave_slot(request);
+	TAILQ_INSERT_TAIL(&request->pool->finished, request, link);
+	event_active(request->pool->deliver, 0, 0);
+}
+
+void requests_fail_all(struct pool *pool, enum pool_status status, const char *text)
+{
+	struct pool_request *request;
+
+	while ((request = TAILQ_FIRST(&pool->queue)))
+		request_fail_later(request, status, 0, text);
+	for (uint32_t i = 0; i < pool->slots_used; i++) {
+		if (pool->slots[i].request)
+			request_fail_later(pool->slots[i].request, status, 0, text);
+	}
+}
+
+static void on_deadline(int fd, short events, void *opaque)
+{
+	(void)fd;
+	(void)events;
+	request_fail(opaque, POOL_DEADLINE, 0, "no slot became free before the deadline");
+}
+
+static int enqueue(struct pool_request *request)
+{
+	struct pool *pool = request->pool;
+
+	if (pool->queue_length >= pool->options.queue_limit)
+		return -ENOSPC;
+	if (request->start.deadline_ns != 0) {
+		uint64_t now = monotonic_ns();
+		struct timeval left =
+			pool_timeval(request->start.deadline_ns > now ? request->start.deadline_ns - now : 0);
+
+		request->deadline = evtimer_new(pool->options.base, on_deadline, request);
+		if (!request->deadline || event_add(request->deadline, &left) < 0)
+			return -ENOMEM;
+	}
+
+	TAILQ_INSERT_TAIL(&pool->queue, request, link);
+	request->queued = true;
+	pool->queue_length++;
+	request->shape->queued++;
+	pool_balance_soon(pool);
+	return 0;
+}
+
+/* Send the start to a warm slot. */
+void request_begin(struct pool_request *request, struct slot *slot)
+{
+	const struct pool_start *start = &request->start;
+	struct message_start message = { .entry = (uint32_t)start->entry, .paused = start->paused };
+	int files[2] = { start->restore ? start->memory : start->image, start->state };
+
+	if (request->assigned_ns == 0)
+		request->assigned_ns = monotonic_ns();
+	unqueue(request);
+	request->slot = slot;
+	slot->request = request;
+	slot->served = true;
+	slot_become(slot, SLOT_STARTING);
+	process_set_timer(&slot->process, (uint64_t)request->pool->options.reply_timeout_ms * 1000000);
+	if (process_send(&slot->process, start->restore ? MESSAGE_RESTORE : MESSAGE_BOOT, slot->number, &message,
+			 files) < 0)
+		process_stop(&slot->process, true); /* and its reaping fails the request */
+}
+
+void request_started(struct slot *slot, const struct message *message)
+{
+	struct pool_request *request = slot->request;
+	const struct message_phases *phases = &message->payload.phases;
+	struct pool_started started = {
+		.cold = slot->forked_ns >= request->requested_ns,
+		.requested_ns = request->requested_ns,
+		.injected_ns = phases->injected_ns,
+		.entered_ns = phases->entered_ns,
+	};
+	struct pool_vm *vm;
+
+	vm = vm_new(slot, &request->start.callbacks);
+	if (!vm) {
+		request_fail(request, POOL_WORKER_DIED, -ENOMEM, "no memory for another VM");
+		return;
+	}
+	vm->state = request->start.paused ? POOL_VM_PAUSED : POOL_VM_RUNNING;
+
+	for (int i = 0; i < MESSAGE_PHASE_COUNT; i++) {
+		started.phases_ns[i] = phases->phases_ns[i];
+		if (started.cold && started.phases_ns[i] == MESSAGE_PHASE_NONE)
+			started.phases_ns[i] = slot->built_phases_ns[i];
+	}
+	started.phases_ns[MESSAGE_PHASE_QUEUE] = request->assigned_ns - request->requested_ns;
+
+	slot_become(slot, SLOT_LEASED);
+	process_watch(&slot->process);
+	slot->request = NULL;
+	request->slot = NULL;
+	pool_balance_soon(request->pool);
+	request_finish(request, &(struct pool_result){ .status = POOL_OK }, vm, &started);
+}
+
+void request_refused(struct slot *slot, const struct message *message)
+{
+	/* A machine that took half of a state must not run: request_finish() stops the slot. */
+	request_fail(slot->request, POOL_REFUSED, message->payload.text.error, message->payload.text.text);
+}
+
+static int duplicate(int fd, int *ret_fd)
+{
+	*ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *ret_fd < 0 ? -errno : 0;
+}
+
+static int duplicate_files(struct pool_request *request, const struct pool_start *start)
+{
+	int result;
+
+	request->start.image = request->start.memory = request->start.state = -1;
+	if (!start->restore)
+		return duplicate(start->image, &request->start.image);
+	result = duplicate(start->memory, &request->start.memory);
+	if (result == 0)
+		result = duplicate(start->state, &request->start.state);
+	return result;
+}
+
+/* Where the request goes: to a warm slot, into the queue, or back. */
+static void place(struct pool_request *request)
+{
+	struct pool *pool = request->pool;
+	struct shape *shape = request->shape;
+	bool cold = request->start.temperature == POOL_TEMPERATURE_COLD;
+
+	if (!cold && shape->queued == 0) {
+		for (uint32_t i = 0; i < pool->slots_used; i++) {
+			struct slot *slot = &pool->slots[i];
+
+			if (slot->state == SLOT_WARM && slot->shape == shape && !slot->request) {
+				request_begin(request, slot);
+				return;
+			}
+		}
+	}
+
+	if (request->start.temperature == POOL_TEMPERATURE_WARM)
+		request_fail_later(request, POOL_EXHAUSTED, 0, "no slot of this shape is warm");
+	else if (shape->limits.max == 0)
+		request_fail_later(request, POOL_EXHAUSTED, 0, "this shape's maximum is 0");
+	else if (shape->consecutive_failures >= POOL_FAILURES_TO_TELL)
+		request_fail_later(request, POOL_SHAPE_FAILING, 0, shape->last_failure);
+	else if (enqueue(request) < 0)
+		request_fail_later(request, POOL_EXHAUSTED, 0, "no slot is free and the queue is full");
+}
+
+struct pool_request *pool_vm_start(struct pool *pool, const struct pool_start *start,
+				   void (*done)(void *opaque, const struct pool_result *result, struct pool_vm *vm,
+						const struct pool_started *started),
+				   void *opaque)
+{
+	struct pool_request *request = calloc(1, sizeof(*request));
+	int result;
+
+	if (!request)
+		return NULL;
+	request->pool = pool;
+	request->start = *start;
+	request->done = done;
+	request->opaque = opaque;
+	request->requested_ns = monotonic_ns();
+
+	result = duplicate_files(request, start);
+	request->shape = pool_shape_of(pool, &start->shape);
+	if (pool->stopping)
+		request_fail_later(request, POOL_SHUTTING_DOWN, 0, "the pool is being stopped");
+	else if (result < 0)
+		request_fail_later(request, POOL_EXHAUSTED, result, "no file descriptor is left for another VM");
+	else if (!request->shape)
+		request_fail_later(request, POOL_EXHAUSTED, -ENOSPC, "too many shapes are in use");
+	else
+		place(request);
+	return request;
+}
+
+void pool_request_cancel(struct pool_request *request)
+{
+	request_fail_later(request, POOL_CANCELLED, 0, "cancelled");
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pool in a loop of the test's own.
+ */
+#include "pool_harness.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "kvm/monotonic.h"
+
+#define PATIENCE_NS UINT64_C(30000000000)
+
+GUEST_IMAGE(hello_long);
+
+static void on_event(void *opaque, const struct pool_event *event)
+{
+	struct harness *harness = opaque;
+
+	harness->events[event->kind]++;
+	if (event->is_error)
+		(void)snprintf(harness->last_error, sizeof(harness->last_error), "%s", event->text);
+	if (harness->verbose || getenv("EMBER_TEST_VERBOSE"))
+		(void)fprintf(stderr, "%s worker %u pid %d vm %llu: %s\n", pool_event_name(event->kind), event->worker,
+			      (int)event->pid, (unsigned long long)event->vm, event->text);
+}
+
+void harness_open(struct harness *harness)
+{
+	struct error_detail detail = { "" };
+	struct pool_options options = {
+		.executable = POOL_ZYGOTE,
+		.worker_uid = 65534,
+		.worker_gid = 65534,
+		.workers_max = 64,
+		.queue_limit = 4,
+		.reply_timeout_ms = 10000,
+		.stop_grace_ms = 500,
+		.default_limits = { .min = 0, .max = 32, .refill_concurrency = 2 },
+		.opaque = harness,
+		.event = on_event,
+	};
+
+	memset(harness, 0, sizeof(*harness));
+	harness->base = event_base_new();
+	cr_assert_not_null(harness->base);
+	options.base = harness->base;
+	cr_assert_eq(pool_new(&options, &harness->pool, &detail), 0, "%s", detail.text);
+}
+
+void harness_close(struct harness *harness)
+{
+	harness->pool = pool_free(harness->pool);
+	event_base_free(harness->base);
+}
+
+void harness_turn(struct harness *harness, unsigned milliseconds)
+{
+	struct timeval time = { .tv_sec = milliseconds / 1000, .tv_usec = (suseconds_t)(milliseconds % 1000) * 1000 };
+
+	(void)event_base_loopexit(harness->base, &time);
+	(void)event_base_dispatch(harness->base);
+}
+
+void harness_wait(struct harness *harness, const bool *done)
+{
+	uint64_t until = monotonic_ns() + PATIENCE_NS;
+
+	while (!*done && monotonic_ns() < until)
+		harness_turn(harness, 2);
+	cr_assert(*done, "nothing happened; last error: %s", harness->last_error);
+}
+
+struct machine_shape harness_shape(uint32_t vcpus, uint64_t memory_mib)
+{
+	return (struct machine_shape){ .vcpus = vcpus,
+				       .cpu_template = CPU_TEMPLATE_HOST,
+				       .memory_size = memory_mib * MIB };
+}
+
+void harness_configure(struct harness *harness, const struct machine_shape *shape, uint32_t min, uint32_t max)
+{
+	struct pool_shape_limits limits = { .min = min, .max = max, .refill_concurrency = 2 };
+	struct error_detail detail = { "" };
+
+	cr_assert_eq(pool_configure(harness->pool, shape, &limits, &detail), 0, "%s", detail.text);
+}
+
+struct finding {
+	const struct machine_shape *shape;
+	struct pool_shape_status status;
+};
+
+static void find_shape(void *opaque, const struct pool_shape_status *status)
+{
+	struct finding *finding = opaque;
+
+	if (status->shape.vcpus == finding->shape->vcpus && status->shape.memory_size == finding->shape->memory_size)
+		finding->status = *status;
+}
+
+struct pool_shape_status harness_status(struct harness *harness, const struct machine_shape *shape)
+{
+	struct finding finding = { .shape = shape };
+
+	pool_each_shape(harness->pool, find_shape, &finding);
+	return finding.status;
+}
+
+void harness_wait_warm(struct harness *harness, const struct machine_shape *shape, uint32_t count)
+{
+	uint64_t until = monotonic_ns() + PATIENCE_NS;
+
+	while (harness_status(harness, shape).warm != count && monotonic_ns() < until)
+		harness_turn(harness, 5);
+	cr_assert_eq(harness_status(harness, shape).warm, count, "last error: %s", harness->last_error);
+}
+
+int harness_file(const void *data, size_t size)
+{
+	int file = memfd_create("test", MFD_CLOEXEC);
+
+	cr_assert_geq(file, 0);
+	cr_assert_eq(write(file, data, size), (ssize_t)size);
+	return file;
+}
+
+static void on_signalled(void *opaque, uint8_t number, uint64_t count, uint64_t first_ns, uint64_t last_ns)
+{
+	struct started_vm *vm = opaque;
+
+	(void)first_ns;
+	(void)last_ns;
+	vm->signals[number] = (unsigned)count;
+}
+
+static void on_output(void *opaque)
+{
+	struct started_vm *vm = opaque;
+
+	vm->outputs++;
+}
+
+static void on_exited(void *opaque, const struct message_exited *exited)
+{
+	struct started_vm *vm = opaque;
+
+	vm->exited = true;
+	vm->exit = *exited;
+}
+
+static void on_gone(void *opaque, const char *reason, const char *detail)
+{
+	struct started_vm *vm = opaque;
+
+	(void)detail;
+	cr_assert_not(vm->gone, "a VM is gone twice");
+	vm->gone = true;
+	vm->vm = NULL;
+	(void)snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+}
+
+static void on_started(void *opaque, const struct pool_result *result, struct pool_vm *vm,
+		       const struct pool_started *started)
+{
+	struct started_vm *start = opaque;
+
+	cr_assert_not(start->answered, "a request is answered twice");
+	start->answered = true;
+	start->result = *result;
+	start->vm = vm;
+	if (started)
+		start->started = *started;
+}
+
+struct pool_request *harness_start(struct harness *harness, const struct pool_start *start, struct started_vm *vm)
+{
+	struct pool_start copy = *start;
+	struct pool_request *request;
+
+	memset(vm, 0, sizeof(*vm));
+	copy.callbacks = (struct pool_vm_callbacks){
+		.opaque = vm, .signalled = on_signalled, .output = on_output, .exited = on_exited, .gone = on_gone
+	};
+	request = pool_vm_start(harness->pool, &copy, on_started, vm);
+	cr_assert_not_null(request);
+	return request;
+}
+
+struct pool_request *harness_boot(struct harness *harness, const struct machine_shape *shape,
+				  enum pool_temperature temperature, uint64_t deadline_ns, struct started_vm *vm)
+{
+	struct pool_start start = {
+		.temperature = temperature,
+		.shape = *shape,
+		.deadline_ns = deadline_ns,
+		.entry = ENTRY_LONG,
+		.image = harness_file(hello_long_image, hello_long_image_size),
+		.memory = -1,
+		.state = -1,
+	};
+	struct pool_request *request = harness_start(harness, &start, vm);
+
+	(void)close(start.image);
+	return request;
+}
+
+void asked_done(void *opaque, const struct pool_result *result)
+{
+	struct asked *asked = opaque;
+
+	cr_assert_not(asked->answered, "an operation is answered twice");
+	asked->answered = true;
+	asked->result = *result;
+}
+
+void asked_read(void *opaque, const struct pool_result *result, uint64_t offset, uint64_t dropped, const uint8_t *data,
+		uint32_t size)
+{
+	struct asked *asked = opaque;
+
+	(void)dropped;
+	asked_done(asked, result);
+	asked->offset = offset;
+	asked->size = size;
+	if (size > 0)
+		memcpy(asked->data, data, size);
+}
+
+void asked_snapshot(void *opaque, const struct pool_result *result, const struct message_snapshot_done *times)
+{
+	struct asked *asked = opaque;
+
+	asked_done(asked, result);
+	if (times)
+		asked->snapshot = *times;
+}
+
+void asked_load(void *opaque, const struct pool_result *result, int state, const struct message_loaded *loaded)
+{
+	struct asked *asked = opaque;
+
+	asked_done(asked, result);
+	asked->state = state;
+	if (loaded)
+		asked->loaded = *loaded;
+}

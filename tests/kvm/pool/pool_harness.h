@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pool in a loop of the test's own, and ways to wait for what it does.
+ */
+#ifndef EMBER_TESTS_KVM_POOL_POOL_HARNESS_H
+#define EMBER_TESTS_KVM_POOL_POOL_HARNESS_H
+
+#include <event2/event.h>
+
+#include "pool/pool.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+struct harness {
+	struct event_base *base;
+	struct pool *pool;
+	unsigned events[POOL_EVENT_ZYGOTE_ENDED + 1]; /* how often each kind was reported */
+	char last_error[MESSAGE_TEXT_MAX];
+	bool verbose;
+};
+
+/* A start in progress, or done. */
+struct started_vm {
+	bool answered;
+	struct pool_result result;
+	struct pool_vm *vm; /* NULL again when it is gone */
+	struct pool_started started;
+	unsigned signals[256];
+	unsigned outputs;
+	bool exited;
+	struct message_exited exit;
+	bool gone;
+	char reason[64];
+};
+
+/* An operation in progress, or done. */
+struct asked {
+	bool answered;
+	struct pool_result result;
+	uint8_t data[MESSAGE_CONSOLE_MAX];
+	uint32_t size;
+	uint64_t offset;
+	struct message_snapshot_done snapshot;
+	int state;
+	struct message_loaded loaded;
+};
+
+void harness_open(struct harness *harness);
+void harness_close(struct harness *harness);
+
+/* Turn the loop until *done, or fail the test after 30 s. */
+void harness_wait(struct harness *harness, const bool *done);
+void harness_turn(struct harness *harness, unsigned milliseconds);
+
+struct machine_shape harness_shape(uint32_t vcpus, uint64_t memory_mib);
+void harness_configure(struct harness *harness, const struct machine_shape *shape, uint32_t min, uint32_t max);
+struct pool_shape_status harness_status(struct harness *harness, const struct machine_shape *shape);
+void harness_wait_warm(struct harness *harness, const struct machine_shape *shape, uint32_t count);
+
+/* A memory file with these bytes. The caller closes it. */
+int harness_file(const void *data, size_t size);
+
+/* Begin a boot of the hello guest (long mode). */
+struct pool_request *harness_boot(struct harness *harness, const struct machine_shape *shape,
+				  enum pool_temperature temperature, uint64_t deadline_ns, struct started_vm *vm);
+struct pool_request *harness_start(struct harness *harness, const struct pool_start *start, struct started_vm *vm);
+
+/* Callbacks for operations; opaque is a struct asked. */
+void asked_done(void *opaque, const struct pool_result *result);
+void asked_read(void *opaque, const struct pool_result *result, uint64_t offset, uint64_t dropped, const uint8_t *data,
+		uint32_t size);
+void asked_snapshot(void *opaque, const struct pool_result *result, const struct message_snapshot_done *times);
+void asked_load(void *opaque, const struct pool_result *result, int state, const struct message_loaded *loaded);
+
+#endif
