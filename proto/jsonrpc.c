@@ -56,12 +56,12 @@ int jsonrpc_load(const char *text, size_t length, size_t depth, json_t **ret_jso
 	if (depth > JSONRPC_DEPTH_MAX)
 		depth = JSONRPC_DEPTH_MAX;
 	if (nests_deeper(text, length, depth, &offset))
-		return rpc_error_set(error, RPC_PARSE_ERROR, "The JSON is nested deeper than %zu levels at byte %zu",
+		return rpc_error_set(error, RPC_PARSE_ERROR, "the JSON is nested deeper than %zu levels at byte %zu",
 				     depth, offset);
 
 	json = json_loadb(text, length, LOAD_FLAGS, &parser);
 	if (!json)
-		return rpc_error_set(error, RPC_PARSE_ERROR, "Not valid JSON: %s at byte %d", parser.text,
+		return rpc_error_set(error, RPC_PARSE_ERROR, "not valid JSON: %s at byte %d", parser.text,
 				     parser.position);
 
 	*ret_json = json;
@@ -81,15 +81,15 @@ static const char *request_defect(const json_t *json)
 	const json_t *id = json_object_get(json, "id");
 
 	if (!json_is_object(json))
-		return "A request must be an object";
+		return "a request must be an object";
 	if (!version || strcmp(version, "2.0") != 0)
-		return "The member jsonrpc must be \"2.0\"";
+		return "the member jsonrpc must be \"2.0\"";
 	if (!json_is_string(json_object_get(json, "method")))
-		return "The member method must be a string";
+		return "the member method must be a string";
 	if (params && !json_is_object(params) && !json_is_array(params))
-		return "The member params must be an object or an array";
+		return "the member params must be an object or an array";
 	if (id && !is_id(id))
-		return "The member id must be a string, a number or null";
+		return "the member id must be a string, a number or null";
 
 	return NULL;
 }
@@ -131,9 +131,9 @@ static bool batch_refused(const json_t *json, const struct jsonrpc_limits *limit
 	size_t count = json_array_size(json);
 
 	if (count == 0)
-		(void)rpc_error_set(error, RPC_INVALID_REQUEST, "A batch must not be empty");
+		(void)rpc_error_set(error, RPC_INVALID_REQUEST, "a batch must not be empty");
 	else if (count > limits->batch)
-		(void)rpc_error_set(error, RPC_INVALID_REQUEST, "A batch of %zu entries is over the limit of %zu",
+		(void)rpc_error_set(error, RPC_INVALID_REQUEST, "a batch of %zu entries is over the limit of %zu",
 				    count, limits->batch);
 
 	return error->code != RPC_OK;

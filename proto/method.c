@@ -48,7 +48,7 @@ int method_lookup(const char *name, const struct method **ret_method, struct rpc
 	const struct method *method = method_find(name);
 
 	if (!method)
-		return rpc_error_set(error, RPC_METHOD_NOT_FOUND, "There is no method \"%.64s\"", name);
+		return rpc_error_set(error, RPC_METHOD_NOT_FOUND, "there is no method \"%.64s\"", name);
 
 	*ret_method = method;
 	return 0;

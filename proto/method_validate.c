@@ -17,7 +17,7 @@
 
 static int out_of_memory(struct rpc_error *error)
 {
-	(void)rpc_error_set(error, RPC_INTERNAL_ERROR, "Memory is short");
+	(void)rpc_error_set(error, RPC_INTERNAL_ERROR, "memory is short");
 
 	return -ENOMEM;
 }
@@ -223,7 +223,7 @@ static int name_params(const struct method *method, const json_t *params, json_t
 	if (json_is_array(params))
 		return name_positional(method, params, named, error);
 	if (params && !json_is_object(params))
-		return rpc_error_set(error, RPC_INVALID_PARAMS, "The parameters must be an object or an array");
+		return rpc_error_set(error, RPC_INVALID_PARAMS, "the parameters must be an object or an array");
 
 	json_object_foreach((json_t *)params, name, value) {
 		if (!method_find_param(method, name))
@@ -282,7 +282,7 @@ static int check_rule(const struct method *method, const struct param_rule *rule
 		if (first != second)
 			return 0;
 		return rpc_error_set_field(error, rule->first, "%s of %s and %s must be given",
-					   first ? "Only one" : "One", rule->first, rule->second);
+					   first ? "only one" : "one", rule->first, rule->second);
 	case RULE_NEEDED:
 		if (first || !condition_holds(method, rule, named))
 			return 0;

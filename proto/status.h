@@ -76,7 +76,7 @@ struct rpc_code_info {
  */
 struct rpc_error {
 	enum rpc_code code;             /* RPC_OK: nothing went wrong */
-	char message[RPC_MESSAGE_SIZE]; /* a sentence for a person, without a full stop */
+	char message[RPC_MESSAGE_SIZE]; /* a sentence for a person: lower case, without a full stop */
 	char field[RPC_FIELD_SIZE];     /* the offending parameter; empty: none */
 	char detail[RPC_DETAIL_SIZE];   /* what a library said underneath; empty: nothing */
 	int64_t retry_after_ms;         /* when to try again; negative: not said */

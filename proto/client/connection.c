@@ -108,9 +108,9 @@ static void read_lines(struct ember *client, const char *data, size_t length)
 		if (event == LINE_READER_LINE)
 			ember_client_line(client, line, line_length);
 		else if (event == LINE_READER_TOO_LONG)
-			ember_client_fail(client, -EMSGSIZE, "The daemon sent a line over the limit");
+			ember_client_fail(client, -EMSGSIZE, "the daemon sent a line over the limit");
 		else
-			ember_client_fail(client, event, "Memory is short");
+			ember_client_fail(client, event, "memory is short");
 	}
 }
 
@@ -119,7 +119,7 @@ void ember_client_receive(struct ember *client)
 	if (!client->input)
 		client->input = malloc(INPUT_SIZE);
 	if (!client->input) {
-		ember_client_fail(client, -ENOMEM, "Memory is short");
+		ember_client_fail(client, -ENOMEM, "memory is short");
 		return;
 	}
 
@@ -131,12 +131,12 @@ void ember_client_receive(struct ember *client)
 			if (received < INPUT_SIZE)
 				return;
 		} else if (received == 0 || errno == ECONNRESET) {
-			ember_client_fail(client, -ECONNRESET, "The daemon closed the connection%s",
+			ember_client_fail(client, -ECONNRESET, "the daemon closed the connection%s",
 					  line_reader_pending(client->reader) > 0 ? " in the middle of a line" : "");
 		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
 			return;
 		} else if (errno != EINTR) {
-			ember_client_fail(client, -errno, "Receiving from the daemon: %s", strerror(errno));
+			ember_client_fail(client, -errno, "receiving from the daemon: %s", strerror(errno));
 		}
 	}
 }

@@ -105,7 +105,7 @@ int ember_connect(const char *socket_path, int timeout_ms, struct ember **ret_cl
 
 struct ember *ember_free(struct ember *client)
 {
-	struct ember_error error = { .message = "The connection was closed on this side" };
+	struct ember_error error = { .message = "the connection was closed on this side" };
 	struct pending request;
 
 	if (!client)
@@ -209,7 +209,7 @@ int ember_cancel(struct ember *client, uint64_t id)
 
 int ember_forget(struct ember *client, uint64_t id)
 {
-	struct ember_error error = { .message = "The request was forgotten on this side" };
+	struct ember_error error = { .message = "the request was forgotten on this side" };
 	struct pending request;
 
 	if (!pending_take(&client->pending, id, &request))
@@ -259,7 +259,7 @@ int ember_dispatch(struct ember *client, int timeout_ms)
 	if (poll(&poll_fd, 1, timeout_ms) < 0) {
 		if (errno == EINTR)
 			return 0;
-		ember_client_fail(client, -errno, "Waiting for the daemon: %s", strerror(errno));
+		ember_client_fail(client, -errno, "waiting for the daemon: %s", strerror(errno));
 		return client->failure;
 	}
 	if (poll_fd.revents & POLLOUT)
@@ -335,7 +335,7 @@ static int fail_call(struct ember *client, int result, struct ember_error *ret_e
 		json_incref(ret_error->data);
 	} else {
 		(void)snprintf(ret_error->message, sizeof(ret_error->message), "%s",
-			       result == -ETIMEDOUT ? "The daemon did not answer in time" : strerror(-result));
+			       result == -ETIMEDOUT ? "the daemon did not answer in time" : strerror(-result));
 	}
 
 	return result;

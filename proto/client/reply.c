@@ -97,7 +97,7 @@ static void handle_response(struct ember *client, const json_t *json)
 	struct pending request;
 
 	if (!result == !error_json || (error_json && !read_error(error_json, &error))) {
-		ember_client_fail(client, -EPROTO, "The daemon sent what is no JSON-RPC response");
+		ember_client_fail(client, -EPROTO, "the daemon sent what is no JSON-RPC response");
 		return;
 	}
 	if (error_json && json_is_null(id)) {
@@ -105,7 +105,7 @@ static void handle_response(struct ember *client, const json_t *json)
 		return;
 	}
 	if (json_integer_value(id) < 1 || (uint64_t)json_integer_value(id) >= client->next_id) {
-		ember_client_fail(client, -EPROTO, "The daemon answered a request that was never sent");
+		ember_client_fail(client, -EPROTO, "the daemon answered a request that was never sent");
 		return;
 	}
 
@@ -123,7 +123,7 @@ static void handle_notification(struct ember *client, const json_t *json)
 	const char *method = json_string_value(json_object_get(json, "method"));
 
 	if (!method || json_object_get(json, "id")) {
-		ember_client_fail(client, -EPROTO, "The daemon sent a request where only notifications are expected");
+		ember_client_fail(client, -EPROTO, "the daemon sent a request where only notifications are expected");
 		return;
 	}
 	if (!client->on_notification)
@@ -141,12 +141,12 @@ void ember_client_line(struct ember *client, const char *line, size_t length)
 	const char *version;
 
 	if (jsonrpc_load(line, length, JSONRPC_DEPTH_MAX, &json, &error) < 0) {
-		ember_client_fail(client, -EPROTO, "The daemon sent what is not JSON: %.160s", error.message);
+		ember_client_fail(client, -EPROTO, "what the daemon sent cannot be read: %.160s", error.message);
 		return;
 	}
 	version = json_string_value(json_object_get(json, "jsonrpc"));
 	if (!version || strcmp(version, "2.0") != 0)
-		ember_client_fail(client, -EPROTO, "The daemon sent JSON that is not JSON-RPC 2.0");
+		ember_client_fail(client, -EPROTO, "the daemon sent JSON that is not JSON-RPC 2.0");
 	else if (json_object_get(json, "method"))
 		handle_notification(client, json);
 	else

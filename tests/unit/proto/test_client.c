@@ -152,7 +152,7 @@ Test(client, a_call_that_times_out_is_cancelled_and_its_answer_dropped)
 
 	cr_assert_eq(ember_call(client, "vm.wait", NULL, 5, NULL, &error), -ETIMEDOUT);
 	cr_assert_eq(error.code, 0);
-	cr_assert_str_eq(error.message, "The daemon did not answer in time");
+	cr_assert_str_eq(error.message, "the daemon did not answer in time");
 	cr_assert_not_null(
 		strstr(daemon_heard(), "{\"jsonrpc\":\"2.0\",\"method\":\"rpc.cancel\",\"params\":{\"id\":1}}\n"));
 	cr_assert_eq(ember_in_flight(client), 0);
@@ -471,7 +471,7 @@ Test(client, a_daemon_that_closes_in_the_middle_of_an_answer)
 	cr_assert_eq(outcomes[0].value, 5);
 	cr_assert_eq(outcomes[1].calls, 1);
 	cr_assert_eq(outcomes[1].result, -ECONNRESET);
-	cr_assert_str_eq(outcomes[1].message, "The daemon closed the connection in the middle of a line");
+	cr_assert_str_eq(outcomes[1].message, "the daemon closed the connection in the middle of a line");
 }
 
 Test(client, a_daemon_that_closes_with_requests_unread)
@@ -482,7 +482,7 @@ Test(client, a_daemon_that_closes_with_requests_unread)
 	cr_assert_eq(ember_send(client, "vm.restore", NULL, note_outcome, &outcome, NULL), 0);
 	daemon_closes();
 	cr_assert_eq(ember_call(client, "vm.restore", NULL, 1000, NULL, &error), -ECONNRESET);
-	cr_assert_str_eq(error.message, "The daemon closed the connection");
+	cr_assert_str_eq(error.message, "the daemon closed the connection");
 	cr_assert_eq(outcome.calls, 1);
 	cr_assert_eq(outcome.result, -ECONNRESET);
 	ember_error_release(&error);

@@ -180,7 +180,7 @@ Test(method_table, an_unknown_method_is_not_found)
 
 	cr_assert_lt(method_lookup("vm.explode", &method, &error), 0);
 	cr_assert_eq(error.code, RPC_METHOD_NOT_FOUND);
-	cr_assert_str_eq(error.message, "There is no method \"vm.explode\"");
+	cr_assert_str_eq(error.message, "there is no method \"vm.explode\"");
 	cr_assert_null(method_find(""));
 	cr_assert_null(method_find("vm."));
 	cr_assert_null(method_find("vm.restore "));
