@@ -99,7 +99,8 @@ check_tidy()
 {
 	sed -n "s|^ *\"file\": \"$PWD/\(.*\.c\)\",*$|\1|p" build/compile_commands.json | grep -v '^tests/' |
 		sort --unique |
-		xargs --no-run-if-empty --max-procs="$(nproc)" --max-args=4 clang-tidy -p build --quiet
+		xargs --no-run-if-empty --max-procs="$(nproc)" --max-args=1 clang-tidy -p build --quiet 2>&1 |
+		sed '/^[0-9]* warnings\{0,1\} generated\.$/d'
 }
 
 build()
