@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The snapshots that a daemon knows, and who uses them: plain data in memory, with a text to keep it by.
+ *
+ * An entry owns the descriptors that restores hand to workers, so that a snapshot stays usable whatever becomes of its name or its
+ * files. It knows its holders (VMs), and is freed when it was removed and the last of them is gone. One thread uses a catalog;
+ * nothing here waits for anything.
+ */
+#ifndef EMBER_SNAPSHOT_CATALOG_H
+#define EMBER_SNAPSHOT_CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kvm/cpuid.h"
+#include "kvm/error_detail.h"
+
+#define CATALOG_NAME_MAX 64             /* characters of a name: [A-Za-z0-9][A-Za-z0-9._-]* */
+#define CATALOG_FILE     "catalog.json" /* where the catalog's text is kept */
+#define CATALOG_TEXT_MAX (UINT64_C(16) << 20)
+
+/* What the loader said of a snapshot: its own words about a hostile file, in bounds. */
+struct catalog_summary {
+	uint32_t vcpus;
+	enum cpu_template cpu_template;
+	uint64_t memory_size; /* bytes */
+	uint64_t data_bytes;  /* of the memory, that are not holes */
+	uint64_t created_unix_ns;
+	uint64_t state_crc64;
+	uint32_t chunk_count;
+};
+
+struct catalog;       /* opaque */
+struct catalog_entry; /* opaque */
+
+struct catalog_registration {
+	const char *name; /* NULL: anonymous, not kept when the last holder is gone */
+	const char *path; /* the snapshot's folder, absolute; UTF-8 */
+	int memory;       /* memory.snap, open for reading */
+	int state;        /* sealed struct vm_state */
+	struct catalog_summary summary;
+};
+
+/* Is it a name for a snapshot? */
+bool catalog_name_is_valid(const char *name);
+
+/*
+ * Make an empty catalog.
+ *
+ * gone  called just before an entry is freed, whether by catalog_remove() or by the last catalog_release(): the last chance to look at it. Must
+ *       not change the catalog. Not called by catalog_free(). May be NULL
+ *
+ * Returns 0 or -ENOMEM. The caller ends it with catalog_free().
+ */
+int catalog_new(void (*gone)(void *opaque, const struct catalog_entry *entry), void *opaque,
+		struct catalog **ret_catalog);
+
+/* Free all entries, held or not. Takes NULL; returns NULL. */
+struct catalog *catalog_free(struct catalog *catalog);
+
+/*
+ * Put a snapshot in.
+ *
+ * registration  strings are copied; on success the catalog owns the descriptors, on failure they stay the caller's
+ * replace       an entry of that name makes way: it is found no more, and freed when its last holder is gone
+ * ret_entry     may be NULL
+ *
+ * Returns 0; -EINVAL (name or path: detail); -EEXIST (the name is taken, and replace is false); -EBUSY (that entry is being removed); -ENOMEM.
+ */
+int catalog_register(struct catalog *catalog, const struct catalog_registration *registration, bool replace,
+		     struct catalog_entry **ret_entry, struct error_detail *detail);
+
+/* The entry of that name that can be used, or NULL: one that is being removed is not found. */
+struct catalog_entry *catalog_find(struct catalog *catalog, const char *name);
+
+/* The entry of that name even while it is being removed, or NULL. */
+struct catalog_entry *catalog_find_any(struct catalog *catalog, const char *name);
+
+/* Entries with names, in order of name, those that are being removed included. */
+size_t catalog_count(const struct catalog *catalog);
+struct catalog_entry *catalog_at(const struct catalog *catalog, size_t index);
+
+const char *catalog_entry_name(const struct catalog_entry *entry); /* NULL: anonymous */
+const char *catalog_entry_path(const struct catalog_entry *entry);
+int catalog_entry_memory(const struct catalog_entry *entry); /* descriptors stay the entry's */
+int catalog_entry_state(const struct catalog_entry *entry);
+const struct catalog_summary *catalog_entry_summary(const struct catalog_entry *entry);
+bool catalog_entry_is_being_removed(const struct catalog_entry *entry);
+bool catalog_entry_was_replaced(const struct catalog_entry *entry);
+
+/* Who holds it, in the order of their coming; valid until the next change. */
+const uint64_t *catalog_entry_holders(const struct catalog_entry *entry, size_t *ret_count);
+
+/*
+ * Note that a VM uses a snapshot, until catalog_release(). A VM holds an entry once.
+ *
+ * Returns 0, -EEXIST (it holds it already), -ESHUTDOWN (it is being removed), or -ENOMEM.
+ */
+int catalog_hold(struct catalog_entry *entry, uint64_t holder);
+
+/*
+ * Note that it does not any more. Frees the entry if it was the last holder of one that is anonymous, replaced or being removed.
+ *
+ * Returns 0, or -ENOENT (it did not hold it).
+ */
+int catalog_release(struct catalog *catalog, struct catalog_entry *entry, uint64_t holder);
+
+/*
+ * Take an entry out.
+ *
+ * when_free  where it is held: hand it out no more, and free it with its last holder
+ *
+ * Returns 0 (it is freed); -EBUSY (it is held: see catalog_entry_holders()); -EINPROGRESS (it is held, and will go; also where that was asked
+ * for already).
+ */
+int catalog_remove(struct catalog *catalog, struct catalog_entry *entry, bool when_free);
+
+/* Change one's mind about an entry that is being removed: it can be used again. */
+void catalog_keep(struct catalog_entry *entry);
+
+/*
+ * The catalog as text: names and paths of what has a name and is not being removed.
+ *
+ * ret_text  from malloc(3), the caller's; for publish_file()
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int catalog_to_text(const struct catalog *catalog, char **ret_text, size_t *ret_size);
+
+/*
+ * Read such a text: calls visit for each name and path, after all of it was checked. The strings are valid during the call.
+ *
+ * Returns 0, -EINVAL (no catalog: detail says why), -EFBIG, -ENOMEM, or what visit returned where it was not 0: then no more follow.
+ */
+int catalog_from_text(const char *text, size_t size, int (*visit)(void *opaque, const char *name, const char *path),
+		      void *opaque, struct error_detail *detail);
+
+#endif
