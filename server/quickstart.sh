@@ -65,12 +65,9 @@ parse_arguments()
 
 require_kvm()
 {
-	[[ -e /dev/kvm ]] ||
-		fail "there is no /dev/kvm here: enable virtualisation in the firmware (or nested virtualisation" \
-			"on the host) and load the kvm module"
-	[[ -r /dev/kvm && -w /dev/kvm ]] ||
-		fail "$(id -un) may not open /dev/kvm: run as root, or join its group with" \
-			"'sudo usermod -aG $(stat -c %G /dev/kvm) $(id -un)' and log in again"
+	local why
+
+	why=$(.cmake/why_no_kvm.sh) || fail "$why"
 }
 
 # Tests are left out where Ember has not been configured before: they need more packages.

@@ -61,11 +61,10 @@ parse_arguments()
 
 require_kvm()
 {
+	local why
+
 	[[ ${EMBER_NO_KVM:-} != 1 ]] || return 0
-	[[ -e /dev/kvm ]] || fail "there is no /dev/kvm here: enable virtualisation and load the kvm module," \
-		"or set EMBER_NO_KVM=1 to leave out the tests that need it"
-	[[ -r /dev/kvm && -w /dev/kvm ]] || fail "$(id -un) may not open /dev/kvm: join its group" \
-		"($(stat -c %G /dev/kvm)), or set EMBER_NO_KVM=1 to leave out the tests that need it"
+	why=$(.cmake/why_no_kvm.sh) || fail "$why, or set EMBER_NO_KVM=1 to leave out the tests that need it"
 }
 
 headline()
