@@ -151,7 +151,7 @@ Test(program, says_what_the_daemon_says)
 Test(program, tells_a_mistake_from_a_failure)
 {
 	begin();
-	expect("vm restore", 2, "", "emberctl: vm.restore: One of snapshot and snapshot_path must be given\n");
+	expect("vm restore", 2, "", "emberctl: vm.restore: one of snapshot and snapshot_path must be given\n");
 	expect("teapot", 2, "", "emberctl: there is no command \"teapot\": see \"emberctl help\"\n");
 	cr_assert_eq(run(""), 2);
 	cr_assert_str_empty(asked);
