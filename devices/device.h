@@ -95,8 +95,14 @@ struct device_ops {
 	void (*read)(struct device *device, uint64_t offset, uint8_t *data, size_t length);
 	void (*write)(struct device *device, uint64_t offset, const uint8_t *data, size_t length);
 
-	/* Finish what is in flight, so that save() finds nothing half done. May be NULL. Returns 0 or -errno. */
+	/*
+	 * Finish what is in flight, so that save() finds nothing half done, and then leave guest memory alone until resume(): the machine
+	 * has paused. May be NULL. Returns 0 or -errno.
+	 */
 	int (*drain)(struct device *device);
+
+	/* The machine is about to run, for the first time or after drain(): go on with what the guest has asked for. May be NULL. */
+	void (*resume)(struct device *device);
 
 	/* Copy the state out; state_size bytes, zero-filled before the call. */
 	void (*save)(struct device *device, void *ret_state);
