@@ -3,11 +3,12 @@
  * A device's own thread.
  *
  * It sleeps in ppoll(2) on an eventfd. The same eventfd serves everybody who has something for it: KVM, for the guest's
- * notifications (ioeventfd), and us, for everything else. What is to be done is not in the event but under the lock, so that an event
- * too many does no harm: the thread looks, finds nothing, and sleeps again.
+ * notifications (ioeventfd), and us, for everything else. What is to be done is not in the event but under the lock, so
+ * that an event too many does no harm: the thread looks, finds nothing, and sleeps again.
  *
- * Whoever needs the thread at rest (a reset, a snapshot) waits for `rested`, and while anybody waits nothing new is begun. A waiter who has
- * no use for what is being done also counts itself in `cancels`, which the thread looks at between pieces of work, without the lock.
+ * Whoever needs the thread at rest (a reset, a snapshot) waits for `rested`, and while anybody waits nothing new is
+ * begun. A waiter who has no use for what is being done also counts itself in `cancels`, which the thread looks at
+ * between pieces of work, without the lock.
  */
 #include "devices/virtio/io_thread.h"
 

@@ -2,7 +2,8 @@
 /*
  * A device's own thread: waits to be woken, serves, and can be held at rest.
  *
- * The thread is made with its device, before a worker is confined, and ends with it. All of its state is guarded by the device's lock.
+ * The thread is made with its device, before a worker is confined, and ends with it. All of its state is guarded by the
+ * device's lock.
  */
 #ifndef EMBER_DEVICES_VIRTIO_IO_THREAD_H
 #define EMBER_DEVICES_VIRTIO_IO_THREAD_H
@@ -27,16 +28,17 @@ struct io_thread {
 	unsigned int waits;  /* how many wait in io_thread_quiesce() */
 	atomic_uint cancels; /* who waits for the thread to give up what it does; read without the lock */
 	/*
-	 * Do what there is to do. Called with the lock held, returns with it held, and may drop it meanwhile. To look at
-	 * io_thread_may_serve() before each new piece of work. Returns when to be called again although nobody wakes the
-	 * thread: CLOCK_MONOTONIC in nanoseconds, or IO_THREAD_NEVER.
+	 * Do what there is to do. Called with the lock held, returns with it held, and may drop it meanwhile. To look
+	 * at io_thread_may_serve() before each new piece of work. Returns when to be called again although nobody wakes
+	 * the thread: CLOCK_MONOTONIC in nanoseconds, or IO_THREAD_NEVER.
 	 */
 	uint64_t (*serve)(void *opaque);
 	void *opaque;
 };
 
 /*
- * Start a thread, held. Returns when it has done all that a thread's start asks of the kernel, so that a syscall filter may follow.
+ * Start a thread, held. Returns when it has done all that a thread's start asks of the kernel, so that a syscall filter
+ * may follow.
  *
  * lock  of the device; outlives the thread
  * name  as ps(1) shows it: up to 15 bytes of static text
@@ -56,18 +58,24 @@ bool io_thread_may_serve(const struct io_thread *thread);
 bool io_thread_is_cancelled(const struct io_thread *thread);
 
 /*
- * With the lock held (dropped while waiting), not on the thread itself: wait until the thread is not serving. It begins nothing new
- * before this returns; afterwards it does when it is woken.
+ * With the lock held (dropped while waiting), not on the thread itself: wait until the thread is not serving. It begins
+ * nothing new before this returns; afterwards it does when it is woken.
  *
  * cancel  true: what is being done is given up at the next occasion; false: it is finished
  */
 void io_thread_quiesce(struct io_thread *thread, bool cancel);
 
-/* With the lock held. Hold: finish what is being done, and then serve nothing until io_thread_release(), which also wakes the thread. */
+/*
+ * With the lock held. Hold: finish what is being done, and then serve nothing until io_thread_release(), which also
+ * wakes the thread.
+ */
 void io_thread_hold(struct io_thread *thread);
 void io_thread_release(struct io_thread *thread);
 
-/* Without the lock: end the thread, giving up what it does, and close wake_fd. Takes one that was never started, in zeroed memory. */
+/*
+ * Without the lock: end the thread, giving up what it does, and close wake_fd. Takes one that was never started, in
+ * zeroed memory.
+ */
 void io_thread_stop(struct io_thread *thread);
 
 #endif

@@ -2,12 +2,12 @@
 /*
  * The MMIO transport, version 2.
  *
- * Registers are a thin layer: a value that has its time and its range is stored, and everything else is ignored. What a stored value may
- * be is checked where it is used: the sizes and addresses of a queue when it is enabled, features when FEATURES_OK is written. So the
- * window needs no state of its own but the three selectors.
+ * Registers are a thin layer: a value that has its time and its range is stored, and everything else is ignored. What a
+ * stored value may be is checked where it is used: the sizes and addresses of a queue when it is enabled, features when
+ * FEATURES_OK is written. So the window needs no state of its own but the three selectors.
  *
- * A device that its host has not configured answers with device ID 0, which tells drivers to leave it alone (section 4.2.2.1); nothing
- * else of it can be reached.
+ * A device that its host has not configured answers with device ID 0, which tells drivers to leave it alone (section
+ * 4.2.2.1); nothing else of it can be reached.
  */
 #include "devices/virtio/mmio.h"
 
@@ -149,7 +149,10 @@ static void write_driver_features(struct virtio_device *device, uint32_t value)
 	if (!virtio_in_feature_phase(device))
 		return;
 
-	/* A feature past the second half is one that we do not offer: accepting it spoils FEATURES_OK, as any other would. */
+	/*
+	 * A feature past the second half is one that we do not offer: accepting it spoils FEATURES_OK, as any other
+	 * would.
+	 */
 	if (select < 2)
 		device->driver_features = with_half(device->driver_features, value, select == 1);
 	else if (value != 0)

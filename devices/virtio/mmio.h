@@ -17,8 +17,9 @@
 #define VIRTIO_MMIO_VENDOR       0x52424d45 /* "EMBR" */
 
 /*
- * The read() and write() of every virtio device's device_ops; offset counts from the window's start. What the specification does not allow
- * (registers in other sizes than aligned 32 bits, unknown registers) reads as all ones and is ignored when written.
+ * The read() and write() of every virtio device's device_ops; offset counts from the window's start. What the
+ * specification does not allow (registers in other sizes than aligned 32 bits, unknown registers) reads as all ones and
+ * is ignored when written.
  */
 void virtio_mmio_read(struct device *device, uint64_t offset, uint8_t *data, size_t length);
 void virtio_mmio_write(struct device *device, uint64_t offset, const uint8_t *data, size_t length);

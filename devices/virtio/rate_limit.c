@@ -2,10 +2,10 @@
 /*
  * A rate limit of two token buckets.
  *
- * An operation is let through while neither bucket is empty, and pays afterwards, when its size is known: a single large operation is
- * never stuck behind a small bucket, and its debt delays the next one by exactly what it took too much. Sums saturate, so that
- * no rate and no pause overflows them; tokens that a fraction of a tick would give are not lost, because time advances only by
- * what whole tokens are worth.
+ * An operation is let through while neither bucket is empty, and pays afterwards, when its size is known: a single
+ * large operation is never stuck behind a small bucket, and its debt delays the next one by exactly what it took too
+ * much. Sums saturate, so that no rate and no pause overflows them; tokens that a fraction of a tick would give are not
+ * lost, because time advances only by what whole tokens are worth.
  */
 #include "devices/virtio/rate_limit.h"
 

@@ -2,8 +2,9 @@
 /*
  * An entropy device.
  *
- * Bytes come from getrandom(2) through a buffer of ours, which is wiped: so what one guest got is nowhere for another to find. A request
- * is given RNG_REQUEST_MAX bytes at most, however large its buffers are, so that serving one takes microseconds.
+ * Bytes come from getrandom(2) through a buffer of ours, which is wiped: so what one guest got is nowhere for another
+ * to find. A request is given RNG_REQUEST_MAX bytes at most, however large its buffers are, so that serving one takes
+ * microseconds.
  */
 #include "devices/virtio/rng.h"
 

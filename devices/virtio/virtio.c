@@ -2,15 +2,17 @@
 /*
  * The part that all virtio devices share.
  *
- * One mutex a device. vCPU threads hold it for a register access; the device's thread holds it to take a chain and to give one back,
- * and drops it while it moves data. So registers answer at once while a disk works, and the queues need no other lock.
+ * One mutex a device. vCPU threads hold it for a register access; the device's thread holds it to take a chain and to
+ * give one back, and drops it while it moves data. So registers answer at once while a disk works, and the queues need
+ * no other lock.
  *
- * Two accesses wait for the device's thread, because the driver may use its memory for something else as soon as they are done: a
- * reset gives up the transfer in flight, and the stop of a queue lets it finish. What the thread finds when it wants to give a chain back is
- * then no queue that is served, and the chain is dropped: nothing is written to a ring after its reset.
+ * Two accesses wait for the device's thread, because the driver may use its memory for something else as soon as they
+ * are done: a reset gives up the transfer in flight, and the stop of a queue lets it finish. What the thread finds when
+ * it wants to give a chain back is then no queue that is served, and the chain is dropped: nothing is written to a ring
+ * after its reset.
  *
- * The status register only goes forward (section 2.1.1: the driver must not clear bits), until a reset. Registers that belong to another
- * phase than the current one cannot be written.
+ * The status register only goes forward (section 2.1.1: the driver must not clear bits), until a reset. Registers that
+ * belong to another phase than the current one cannot be written.
  */
 #include "devices/virtio/virtio.h"
 
@@ -269,9 +271,9 @@ int virtio_drain(struct device *device)
 }
 
 /*
- * An interrupt that was on its way into the interrupt controller when a snapshot was taken may be in no saved state: KVM hands an
- * irqfd's event over on a worker thread of the kernel's. Its reason is in the device's, until the driver acknowledges it. So it is raised
- * once more; drivers expect interrupts without a reason.
+ * An interrupt that was on its way into the interrupt controller when a snapshot was taken may be in no saved state:
+ * KVM hands an irqfd's event over on a worker thread of the kernel's. Its reason is in the device's, until the driver
+ * acknowledges it. So it is raised once more; drivers expect interrupts without a reason.
  */
 void virtio_resume(struct device *device)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every virtio device has (virtio 1.2, section 2): status, features, queues, interrupts, configuration; and a thread that serves it.
+ * What every virtio device has (virtio 1.2, section 2): status, features, queues, interrupts, configuration; and a
+ * thread that serves it.
  *
- * A device is made with its machine, before anybody knows what it will be: it is absent, which the guest sees as device ID 0, until it is
- * given its configuration before a boot or a restore.
+ * A device is made with its machine, before anybody knows what it will be: it is absent, which the guest sees as device
+ * ID 0, until it is given its configuration before a boot or a restore.
  */
 #ifndef EMBER_DEVICES_VIRTIO_VIRTIO_H
 #define EMBER_DEVICES_VIRTIO_VIRTIO_H
@@ -29,8 +30,8 @@ struct virtio_ops {
 	uint16_t queue_size_max; /* descriptors; a power of two, at most VIRTQUEUE_SIZE_MAX */
 
 	/*
-	 * On the device's thread: work on the queues while virtio_may_serve(). See struct io_thread. Called after every notification, at
-	 * DRIVER_OK, and when the machine begins to run.
+	 * On the device's thread: work on the queues while virtio_may_serve(). See struct io_thread. Called after every
+	 * notification, at DRIVER_OK, and when the machine begins to run.
 	 */
 	uint64_t (*serve)(struct virtio_device *device);
 
@@ -117,8 +118,8 @@ int virtio_init(struct virtio_device *device, const struct device_ops *device_op
 void virtio_release(struct virtio_device *device);
 
 /*
- * Give the device its features and its configuration space: from now on the guest sees it. While the machine does not run, and before a
- * driver has touched it.
+ * Give the device its features and its configuration space: from now on the guest sees it. While the machine does not
+ * run, and before a driver has touched it.
  *
  * features  the kind's own; those of the transport and the queues are added
  * config    stays the kind's; changes only with the lock held, followed by virtio_config_changed()
@@ -134,18 +135,21 @@ bool virtio_may_serve(const struct virtio_device *device);
 bool virtio_has_feature(const struct virtio_device *device, unsigned int bit);
 
 /*
- * With the lock held: the driver has broken the rules. The device needs a reset (section 2.1.2), and until then serves nothing.
+ * With the lock held: the driver has broken the rules. The device needs a reset (section 2.1.2), and until then serves
+ * nothing.
  *
  * fault  static text
  */
 void virtio_fail(struct virtio_device *device, const char *fault);
 
-/* With the lock held: take a chain, as virtqueue_pop() does. Returns 1 or 0; a malformed chain has failed the device. */
+/*
+ * With the lock held: take a chain, as virtqueue_pop() does. Returns 1 or 0; a malformed chain has failed the device.
+ */
 int virtio_pop(struct virtio_device *device, uint32_t queue, struct virtqueue_chain *ret_chain);
 
 /*
- * With the lock held: give a chain back and interrupt the driver if it wants that. What is not served any more (the driver has
- * reset the device meanwhile) is dropped.
+ * With the lock held: give a chain back and interrupt the driver if it wants that. What is not served any more (the
+ * driver has reset the device meanwhile) is dropped.
  */
 void virtio_push(struct virtio_device *device, uint32_t queue, uint16_t head, uint32_t written);
 
@@ -160,7 +164,8 @@ void virtio_resume(struct device *device);
 void virtio_reset(struct device *device);
 
 /*
- * The common part's state. Restore checks everything before it changes anything; where a check fails, detail begins with path.
+ * The common part's state. Restore checks everything before it changes anything; where a check fails, detail begins
+ * with path.
  *
  * Returns 0, or -EINVAL.
  */
@@ -170,7 +175,9 @@ int virtio_restore(struct virtio_device *device, const struct virtio_state *stat
 
 /* For the transport; with the lock held */
 
-/* The driver writes the status register (section 2.1, 3.1). 0 resets the device, after what is in flight was given up. */
+/*
+ * The driver writes the status register (section 2.1, 3.1). 0 resets the device, after what is in flight was given up.
+ */
 void virtio_write_status(struct virtio_device *device, uint32_t value);
 
 /* The driver writes QueueReady of a queue. */

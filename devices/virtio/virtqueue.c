@@ -4,16 +4,18 @@
  *
  * A hostile driver has three ways at us, and each is closed in one place:
  *
- * - Addresses and lengths. The areas are checked when the queue is enabled, buffers when their chain is taken; and every access
- *   to guest memory goes through guest_memory_*(), which check once more. No host address outlives the function that made it.
- * - Endless work. A chain has at most as many buffers as the queue has descriptors (section 2.7.5.3.1 forbids the driver more), counted
- *   while it is walked, so that a loop ends the walk. An index that claims more chains than the queue has places is an error.
- * - Changes while we look. A descriptor or an index is copied once, and what is checked and used is the copy: fetch() and
- *   load_index() keep the compiler from reading guest memory twice.
+ * - Addresses and lengths. The areas are checked when the queue is enabled, buffers when their chain is taken; and
+ *   every access to guest memory goes through guest_memory_*(), which check once more. No host address outlives the
+ *   function that made it.
+ * - Endless work. A chain has at most as many buffers as the queue has descriptors (section 2.7.5.3.1 forbids the
+ *   driver more), counted while it is walked, so that a loop ends the walk. An index that claims more chains than the
+ *   queue has places is an error.
+ * - Changes while we look. A descriptor or an index is copied once, and what is checked and used is the copy: fetch()
+ *   and load_index() keep the compiler from reading guest memory twice.
  *
- * Ordering (section 2.7.13): the available index is loaded with acquire before the entries that it covers; the used index is stored with
- * release after the entry and the data. Whether to interrupt, or to wait for a notification, is decided after a full fence, because
- * each side writes its own word and then reads the other's.
+ * Ordering (section 2.7.13): the available index is loaded with acquire before the entries that it covers; the used
+ * index is stored with release after the entry and the data. Whether to interrupt, or to wait for a notification, is
+ * decided after a full fence, because each side writes its own word and then reads the other's.
  */
 #include "devices/virtio/virtqueue.h"
 
@@ -226,8 +228,8 @@ static int enter_table(struct virtqueue *queue, const struct vring_desc *descrip
 }
 
 /*
- * Walk a chain. Each turn appends a segment, of which there are at most queue->size, or ends, or enters a table, which happens once:
- * so the walk ends.
+ * Walk a chain. Each turn appends a segment, of which there are at most queue->size, or ends, or enters a table, which
+ * happens once: so the walk ends.
  */
 static int walk_chain(struct virtqueue *queue, uint16_t head, struct virtqueue_chain *chain)
 {

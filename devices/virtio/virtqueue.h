@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A split virtqueue (virtio 1.2, section 2.7), seen from the device: chains of buffers that the driver makes available, taken, checked,
- * and given back as used.
+ * A split virtqueue (virtio 1.2, section 2.7), seen from the device: chains of buffers that the driver makes available,
+ * taken, checked, and given back as used.
  *
- * Everything here except the driver's settings lies in guest memory and may change at any time. A chain is copied out of it once, checked,
- * and only the copy is used. What is malformed gives -EBADMSG with the reason in `fault`: the device then needs a reset.
+ * Everything here except the driver's settings lies in guest memory and may change at any time. A chain is copied out
+ * of it once, checked, and only the copy is used. What is malformed gives -EBADMSG with the reason in `fault`: the
+ * device then needs a reset.
  */
 #ifndef EMBER_DEVICES_VIRTIO_VIRTQUEUE_H
 #define EMBER_DEVICES_VIRTIO_VIRTQUEUE_H
@@ -66,16 +67,16 @@ void virtqueue_init(struct virtqueue *queue, struct guest_memory *memory, uint16
 void virtqueue_reset(struct virtqueue *queue);
 
 /*
- * Take the driver's settings into use: the size is a power of two up to size_max; each area is aligned (section 2.7), lies in guest memory
- * as a whole, with the fields of the event index, and no two areas overlap.
+ * Take the driver's settings into use: the size is a power of two up to size_max; each area is aligned (section 2.7),
+ * lies in guest memory as a whole, with the fields of the event index, and no two areas overlap.
  *
  * Returns 0, or -EINVAL with fault set and the queue not ready.
  */
 int virtqueue_enable(struct virtqueue *queue);
 
 /*
- * Take the next available chain. Where there is none, the driver is asked to notify of the next one, and the ring is looked at once more, so
- * that a caller who gets 0 may wait for a notification.
+ * Take the next available chain. Where there is none, the driver is asked to notify of the next one, and the ring is
+ * looked at once more, so that a caller who gets 0 may wait for a notification.
  *
  * ret_chain  at most queue->size segments, each non-empty and inside guest memory; undefined unless 1 is returned
  *
@@ -100,8 +101,8 @@ int virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written);
 bool virtqueue_wants_interrupt(struct virtqueue *queue);
 
 /*
- * A walk through the bytes of a chain's readable or writable part, however they are cut into segments (section 2.7.4: a device makes
- * no assumption about that). Holds guest-physical addresses only.
+ * A walk through the bytes of a chain's readable or writable part, however they are cut into segments (section 2.7.4: a
+ * device makes no assumption about that). Holds guest-physical addresses only.
  */
 struct virtqueue_cursor {
 	struct guest_memory *memory;
@@ -132,8 +133,9 @@ size_t virtqueue_cursor_read(struct virtqueue_cursor *cursor, void *ret_data, si
 size_t virtqueue_cursor_write(struct virtqueue_cursor *cursor, const void *data, size_t length);
 
 /*
- * The next bytes as host addresses, for one system call; the cursor stays where it is (virtqueue_cursor_skip() by what the call did).
- * The guest sees and changes the memory meanwhile: fit for moving data whose content does not matter to the host.
+ * The next bytes as host addresses, for one system call; the cursor stays where it is (virtqueue_cursor_skip() by what
+ * the call did). The guest sees and changes the memory meanwhile: fit for moving data whose content does not matter to
+ * the host.
  *
  * bytes      at most so many
  * ret_iovec  room for `room` entries

@@ -2,9 +2,9 @@
 /*
  * The walk through a chain's bytes.
  *
- * Segments were checked when their chain was taken; guest_memory_*() check them again at each copy, which costs two comparisons and
- * means that no mistake made here can leave guest memory. `left` never counts more bytes than the segments from the current one on have,
- * so that the walk needs no other end.
+ * Segments were checked when their chain was taken; guest_memory_*() check them again at each copy, which costs two
+ * comparisons and means that no mistake made here can leave guest memory. `left` never counts more bytes than the
+ * segments from the current one on have, so that the walk needs no other end.
  */
 #include <string.h>
 

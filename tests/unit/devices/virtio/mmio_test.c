@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The window of registers: what each register answers, when it can be written, and the status machine, with drivers good and bad.
+ * The window of registers: what each register answers, when it can be written, and the status machine, with drivers
+ * good and bad.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What all virtio devices save and restore: a life goes on in another device, and what no life could have led to is refused.
+ * What all virtio devices save and restore: a life goes on in another device, and what no life could have led to is
+ * refused.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

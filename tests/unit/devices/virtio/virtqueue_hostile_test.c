@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Virtqueues with drivers that break the rules: each case is told as an error, with its own reason, and nothing outside guest memory is
- * touched (which the build with AddressSanitizer sees: the memory of these tests is from the heap).
+ * Virtqueues with drivers that break the rules: each case is told as an error, with its own reason, and nothing outside
+ * guest memory is touched (which the build with AddressSanitizer sees: the memory of these tests is from the heap).
  */
 #include <criterion/criterion.h>
 #include <errno.h>

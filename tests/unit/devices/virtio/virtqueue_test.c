@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Virtqueues with drivers that keep the rules: set-up, chains, indirect tables, the used ring, and who wants to be told of what.
+ * Virtqueues with drivers that keep the rules: set-up, chains, indirect tables, the used ring, and who wants to be told
+ * of what.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
