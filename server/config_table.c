@@ -7,6 +7,8 @@
  */
 #include "server/config_table.h"
 
+#include "proto/client/ember.h"
+
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
 static const char *const log_formats[] = { "auto", "json", "text", NULL };
 static const char *const cpu_templates[] = { "host", "portable", NULL };
@@ -24,7 +26,7 @@ static const char *const cpu_templates[] = { "host", "portable", NULL };
 	.default_text = (text)
 
 const struct config_option config_options[] = {
-	{ "socket", VALUE(CONFIG_PATH, socket_path, "\"/run/ember/emberd.sock\""),
+	{ "socket", VALUE(CONFIG_PATH, socket_path, "\"" EMBER_DEFAULT_SOCKET "\""),
 	  .help = "Unix socket that serves JSON-RPC" },
 	{ "http_socket", VALUE(CONFIG_OPTIONAL_PATH, http_socket_path, "\"/run/ember/http.sock\""),
 	  .help = "Unix socket that serves HTTP; \"\" for none" },

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/client/ember.h"
 #include "server/cleanup.h"
 #include "server/config.h"
 #include "server/config_table.h"
@@ -78,7 +79,7 @@ Test(config, defaults_pass_the_check_of_the_whole)
 
 	config_set_defaults(&config);
 	cr_assert_eq(config_check(&config, &report), 0, "%s: %s", reports.path, reports.message);
-	cr_expect_str_eq(config.socket_path, "/run/ember/emberd.sock");
+	cr_expect_str_eq(config.socket_path, EMBER_DEFAULT_SOCKET);
 	cr_expect_eq(config.admin.users.items[0], 0);
 	cr_expect_eq(config.admin.users.count, geteuid() == 0 ? 1 : 2);
 	cr_expect_eq(config.socket_group, CONFIG_NO_ID);
