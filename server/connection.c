@@ -156,7 +156,9 @@ static bool serve_input(struct connection *connection)
 
 		if (connection->dead || connection_is_slow(connection))
 			return false;
-		if (evbuffer_peek(connection->input, -1, NULL, &chunk, 1) < 1)
+		/* An empty buffer may still have a chunk, of no bytes. */
+		if (evbuffer_get_length(connection->input) == 0 ||
+		    evbuffer_peek(connection->input, -1, NULL, &chunk, 1) < 1)
 			return true;
 
 		input = chunk.iov_base;
@@ -186,7 +188,8 @@ static void serve_last_line(struct connection *connection)
 static bool is_idle(const struct connection *connection)
 {
 	return TAILQ_EMPTY(&connection->requests) && LIST_EMPTY(&connection->subscriptions) &&
-	       evbuffer_get_length(connection->output) == 0 && evbuffer_get_length(connection->input) == 0;
+	       evbuffer_get_length(connection->output) == 0 && evbuffer_get_length(connection->input) == 0 &&
+	       line_reader_pending(connection->reader) == 0;
 }
 
 /* Serve, then say what to wait for next: input, room for output, another turn, or the end. */

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one client may take of the daemon: connections, lines, batches, memory for answers it does not read. Other
+ * clients are served meanwhile.
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "proto/client/ember.h"
+#include "proto/status.h"
+
+static void expect_served(const struct daemon *daemon)
+{
+	struct ember *client = daemon_connect(daemon);
+
+	json_decref(client_call(client, "server.ping", NULL));
+	(void)ember_free(client);
+}
+
+Test(limits, connections_over_the_limit_are_told_and_closed)
+{
+	struct raw first, second, third;
+	struct daemon daemon;
+	size_t closed;
+	json_t *answer;
+
+	daemon_start(&daemon, "{\"limits\": {\"connections\": 2}}");
+	raw_connect(&first, daemon.socket_path);
+	raw_connect(&second, daemon.socket_path);
+	json_decref(raw_call(&first, "server.ping", NULL));
+	json_decref(raw_call(&second, "server.ping", NULL));
+
+	raw_connect(&third, daemon.socket_path);
+	answer = raw_receive(&third);
+	cr_expect_eq(int_at(answer, "error.code"), RPC_CONNECTION_LIMIT);
+	cr_expect(json_is_null(at(answer, "id")));
+	json_decref(answer);
+	raw_expect_end(&third);
+	raw_close(&third);
+
+	closed = daemon_count_log(&daemon, "connection closed");
+	raw_close(&first);
+	daemon_wait_log_count(&daemon, "connection closed", closed + 1);
+	raw_connect(&third, daemon.socket_path);
+	json_decref(raw_call(&third, "server.ping", NULL));
+	raw_close(&third);
+	raw_close(&second);
+	daemon_stop(&daemon);
+}
+
+Test(limits, the_configured_line_length_nesting_and_batch_hold)
+{
+	static const char ping[] = "{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"server.ping\"}";
+	struct daemon daemon;
+	char line[2048];
+	struct raw raw;
+	json_t *answer;
+
+	daemon_start(&daemon, "{\"limits\": {\"line_bytes\": 1024, \"nesting\": 4, \"batch\": 2}}");
+	raw_connect(&raw, daemon.socket_path);
+
+	memset(line, ' ', sizeof(line));
+	memcpy(line, ping, strlen(ping));
+	line[1024] = '\0';
+	raw_send_line(&raw, line);
+	answer = raw_receive(&raw);
+	cr_expect(json_is_true(at(answer, "result.pong")), "a line of the very limit");
+	json_decref(answer);
+	line[1024] = ' ';
+	line[1025] = '\0';
+	raw_send_line(&raw, line);
+	answer = raw_receive(&raw);
+	cr_expect_eq(int_at(answer, "error.code"), RPC_INVALID_REQUEST, "a line of one byte more");
+	json_decref(answer);
+
+	raw_expect_error(&raw, "server.ping", "{\"x\": [[1]]}", RPC_INVALID_PARAMS);
+	raw_send_line(&raw,
+		      "{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"server.ping\", \"params\": {\"x\": [[[1]]]}}");
+	answer = raw_receive(&raw);
+	cr_expect_eq(int_at(answer, "error.code"), RPC_PARSE_ERROR, "one level more");
+	json_decref(answer);
+
+	raw_send_line(&raw, "[1, 2]");
+	answer = raw_receive(&raw);
+	cr_expect_eq(json_array_size(answer), 2);
+	json_decref(answer);
+	raw_send_line(&raw, "[1, 2, 3]");
+	answer = raw_receive(&raw);
+	cr_expect_eq(int_at(answer, "error.code"), RPC_INVALID_REQUEST);
+	json_decref(answer);
+	raw_close(&raw);
+	daemon_stop(&daemon);
+}
+
+#define FLOOD_REQUESTS 400
+
+static void *send_flood(void *opaque)
+{
+	char line[128];
+	int i;
+
+	for (i = 0; i < FLOOD_REQUESTS; i++) {
+		(void)snprintf(line, sizeof(line), "{\"jsonrpc\": \"2.0\", \"id\": %d, \"method\": \"rpc.discover\"}\n",
+			       i);
+		raw_send(opaque, line);
+	}
+	return NULL;
+}
+
+/* Answers of some 20 MB to a client that reads none of them until later: it must be paused long before the limit at
+ * which it would be dropped, and still get every answer in order. */
+Test(limits, a_client_that_does_not_read_is_paused_and_loses_nothing)
+{
+	struct daemon daemon;
+	pthread_t sender;
+	struct raw raw;
+	int i;
+
+	daemon_start(&daemon, "{\"limits\": {\"output_pause_bytes\": 65536, \"output_drop_bytes\": 524288}}");
+	raw_connect(&raw, daemon.socket_path);
+	cr_assert_eq(pthread_create(&sender, NULL, send_flood, &raw), 0);
+	for (i = 0; i < 20; i++)
+		expect_served(&daemon);
+	for (i = 0; i < FLOOD_REQUESTS; i++) {
+		json_t *answer = raw_receive(&raw);
+
+		cr_assert_eq(int_at(answer, "id"), i);
+		cr_assert(json_is_object(at(answer, "result")));
+		json_decref(answer);
+	}
+	(void)pthread_join(sender, NULL);
+	raw_close(&raw);
+	daemon_stop(&daemon);
+}
+
+/* A batch cannot be answered in parts: its memory is bounded by dropping the client. */
+Test(limits, a_batch_whose_answers_are_over_the_limit_ends_the_connection)
+{
+	char line[8192] = "[", entry[96];
+	struct daemon daemon;
+	struct raw raw;
+	int i;
+
+	daemon_start(&daemon, "{\"limits\": {\"output_pause_bytes\": 65536, \"output_drop_bytes\": 131072}}");
+	raw_connect(&raw, daemon.socket_path);
+	for (i = 0; i < 64; i++) {
+		(void)snprintf(entry, sizeof(entry),
+			       "%s{\"jsonrpc\": \"2.0\", \"id\": %d, \"method\": \"rpc.discover\"}", i ? ", " : "", i);
+		(void)strcat(line, entry);
+	}
+	(void)strcat(line, "]");
+	raw_send_line(&raw, line);
+	raw_expect_end(&raw);
+	raw_close(&raw);
+	expect_served(&daemon);
+	daemon_stop(&daemon);
+}
+
+/* Each drain publishes two events; nobody reads them. */
+Test(limits, a_subscriber_that_does_not_read_is_dropped_with_notice)
+{
+	struct daemon daemon;
+	struct ember *admin;
+	struct raw raw;
+	bool dropped = false;
+	json_t *event;
+	int i;
+
+	daemon_start(&daemon, "{\"limits\": {\"output_pause_bytes\": 4096}}");
+	raw_connect(&raw, daemon.socket_path);
+	json_decref(raw_call(&raw, "events.subscribe", "{\"kinds\": [\"server\"]}"));
+	admin = daemon_connect(&daemon);
+	for (i = 0; i < 3000; i++)
+		json_decref(client_call(admin, "server.drain", "{\"stop\": false}"));
+	(void)ember_free(admin);
+
+	for (i = 0; i < 6000 && !dropped; i++) {
+		event = raw_receive(&raw);
+		cr_assert_str_eq(text_at(event, "method"), "event");
+		dropped = !strcmp(text_at(event, "params.kind"), "subscription");
+		json_decref(event);
+	}
+	cr_expect(dropped);
+	event = raw_call(&raw, "server.ping", NULL);
+	cr_expect(json_is_true(at(event, "result.pong")), "the connection goes on");
+	json_decref(event);
+	raw_close(&raw);
+	daemon_stop(&daemon);
+}
+
+Test(limits, subscriptions_of_a_connection_are_bounded)
+{
+	struct daemon daemon;
+	struct raw raw;
+
+	daemon_start(&daemon, "{\"limits\": {\"subscriptions\": 2}}");
+	raw_connect(&raw, daemon.socket_path);
+	json_decref(raw_call(&raw, "events.subscribe", NULL));
+	json_decref(raw_call(&raw, "events.subscribe", NULL));
+	raw_expect_error(&raw, "events.subscribe", NULL, RPC_RESOURCE_EXHAUSTED);
+	raw_close(&raw);
+	daemon_stop(&daemon);
+}
