@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "pool/pool.h"
 #include "server/dispatch.h"
 #include "server/log.h"
 #include "server/options.h"
@@ -60,7 +61,9 @@ static int serve(const struct config *config, const struct options *options)
 	(void)signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
 
-	error = server_new(config, options, &server, &detail);
+	error = dispatch_check(&detail);
+	if (!error)
+		error = server_new(config, options, &server, &detail);
 	if (error) {
 		log_error("cannot start", log_errno(error), log_text("detail", detail.text[0] ? detail.text : NULL));
 		return EXIT_FAILURE;
@@ -68,9 +71,7 @@ static int serve(const struct config *config, const struct options *options)
 
 	error = server_run(server);
 	(void)server_free(server);
-	if (error)
-		log_error("the event loop failed", log_errno(error));
-	else
+	if (!error)
 		log_info("stopped");
 	return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -82,6 +83,9 @@ int main(int argc, char **argv)
 	struct config *config;
 	int status;
 
+	/* The pool's zygote is this program, too. */
+	if (argc > 1 && !strcmp(argv[1], pool_zygote_argument))
+		return pool_zygote_main(argc, argv);
 	if (open_standard_files())
 		return EXIT_FAILURE;
 	if (options_parse(argc, argv, &options))

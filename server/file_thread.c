@@ -172,10 +172,10 @@ int file_thread_submit(struct file_thread *thread, int (*work)(void *opaque), vo
 	return 0;
 }
 
-struct file_thread *file_thread_stop(struct file_thread *thread)
+void file_thread_stop(struct file_thread *thread)
 {
-	if (!thread)
-		return NULL;
+	if (!thread || thread->stopping)
+		return;
 
 	(void)pthread_mutex_lock(&thread->mutex);
 	thread->stopping = true;
@@ -183,6 +183,14 @@ struct file_thread *file_thread_stop(struct file_thread *thread)
 	(void)pthread_mutex_unlock(&thread->mutex);
 	(void)pthread_join(thread->thread, NULL);
 	deliver(thread);
+}
+
+struct file_thread *file_thread_free(struct file_thread *thread)
+{
+	if (!thread)
+		return NULL;
+
+	file_thread_stop(thread);
 	free_parts(thread);
 	return NULL;
 }

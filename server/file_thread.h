@@ -16,7 +16,7 @@ struct file_thread;
  *
  * base        whose loop gets the completions; must outlive the thread
  * jobs_max    jobs that may wait or run at one time
- * ret_thread  the caller ends it with file_thread_stop()
+ * ret_thread  the caller ends it with file_thread_free()
  *
  * Returns 0 or -errno.
  */
@@ -33,7 +33,13 @@ int file_thread_start(struct event_base *base, size_t jobs_max, struct file_thre
 int file_thread_submit(struct file_thread *thread, int (*work)(void *opaque), void (*done)(void *opaque, int result),
 		       void *opaque);
 
-/* Finish what is queued, deliver its completions, and end the thread: blocks as long as that takes. Takes NULL; returns NULL. */
-struct file_thread *file_thread_stop(struct file_thread *thread);
+/*
+ * Finish what is queued, deliver its completions, and end the thread: blocks as long as that takes. What is submitted
+ * from then on is refused. Takes NULL.
+ */
+void file_thread_stop(struct file_thread *thread);
+
+/* Takes NULL, and one that was not stopped. Returns NULL. */
+struct file_thread *file_thread_free(struct file_thread *thread);
 
 #endif

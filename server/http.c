@@ -19,6 +19,7 @@
 #include "proto/jsonrpc.h"
 #include "server/cleanup.h"
 #include "server/dispatch.h"
+#include "server/guest.h"
 #include "server/http.h"
 #include "server/log.h"
 #include "server/server.h"
@@ -224,12 +225,27 @@ static void serve_call(struct http_request *own, const char *method, const json_
 	dispatch(own->http->server, &origin, method, params);
 }
 
+/* Say which VM is meant where the client did not. Returns 0, or -EINVAL when the request was answered. */
+static int name_only_vm(struct http_request *own, json_t *body)
+{
+	const struct guest *vm = TAILQ_FIRST(&own->http->server->vms);
+
+	if (vm && !TAILQ_NEXT(vm, link) && json_object_set_new(body, "vm", json_string(vm->id)) == 0)
+		return 0;
+
+	refuse(own, HTTP_BADREQUEST, RPC_INVALID_ARGUMENT, "%s",
+	       vm ? "there are several VMs: name one with \"vm\"" : "there is no VM");
+	return -EINVAL;
+}
+
 static void serve_create(struct http_request *own)
 {
 	static const char *const members[] = { "snapshot_path", "vm", "deadline_ms", NULL };
 	cleanup_json json_t *body = NULL, *params = NULL;
 
 	if (read_body(own, members, &body))
+		return;
+	if (!json_object_get(body, "vm") && name_only_vm(own, body))
 		return;
 	params = json_pack("{s:O*, s:O*, s:O*}", "path", json_object_get(body, "snapshot_path"), "vm",
 			   json_object_get(body, "vm"), "deadline_ms", json_object_get(body, "deadline_ms"));
@@ -351,16 +367,6 @@ static int make_parts(struct http *http, struct error_detail *detail)
 	http->accept_pause = event_new(http->server->base, -1, 0, on_accept_pause_over, http);
 	if (!http->evhttp || !http->accept_pause)
 		return -ENOMEM;
-	http->acceptor = evconnlistener_new(http->server->base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC, 0,
-					    unix_listener_fd(http->listener));
-	if (!http->acceptor)
-		return -ENOMEM;
-	if (!evhttp_bind_listener(http->evhttp, http->acceptor)) {
-		evconnlistener_free(http->acceptor);
-		return -ENOMEM;
-	}
-
-	evconnlistener_set_error_cb(http->acceptor, on_accept_error);
 	evhttp_set_allowed_methods(http->evhttp, ALL_HTTP_METHODS);
 	evhttp_set_gencb(http->evhttp, on_request, http);
 	http_configure(http);
@@ -387,6 +393,23 @@ int http_new(struct server *server, struct http **ret_http, struct error_detail 
 	return 0;
 }
 
+int http_listen(struct http *http)
+{
+	struct evconnlistener *acceptor = evconnlistener_new(http->server->base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC,
+							     SOMAXCONN, unix_listener_fd(http->listener));
+
+	if (!acceptor)
+		return -ENOMEM;
+	if (!evhttp_bind_listener(http->evhttp, acceptor)) {
+		evconnlistener_free(acceptor);
+		return -ENOMEM;
+	}
+
+	http->acceptor = acceptor;
+	evconnlistener_set_error_cb(acceptor, on_accept_error);
+	return 0;
+}
+
 void http_abandon_calls(struct http *http)
 {
 	struct http_request *own, *next;
@@ -394,7 +417,8 @@ void http_abandon_calls(struct http *http)
 	if (!http)
 		return;
 
-	(void)evconnlistener_disable(http->acceptor);
+	if (http->acceptor)
+		(void)evconnlistener_disable(http->acceptor);
 	for (own = TAILQ_FIRST(&http->requests); own; own = next) {
 		struct rpc_error error = RPC_ERROR_INIT;
 

@@ -22,11 +22,14 @@ struct http;
 struct server;
 
 /*
- * Listen on the configured path.
+ * Take the configured path.
  *
  * Returns 0 or -errno as unix_listener_open().
  */
 int http_new(struct server *server, struct http **ret_http, struct error_detail *detail);
+
+/* Let clients in. Returns 0 or -ENOMEM. */
+int http_listen(struct http *http);
 
 /* Take over what a reload changed: limits and time-outs, for new connections. Takes NULL. */
 void http_configure(struct http *http);

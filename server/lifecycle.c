@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "pool/pool.h"
 #include "server/connection.h"
 #include "server/http.h"
 #include "server/log.h"
@@ -108,16 +109,22 @@ static void begin_flush(struct server *server)
 		(void)event_base_loopbreak(server->base);
 }
 
+static void on_pool_stopped(void *opaque)
+{
+	begin_flush(opaque);
+}
+
 static void on_stop(evutil_socket_t fd, short events, void *opaque)
 {
 	struct server *server = opaque;
 
 	(void)fd;
 	(void)events;
-	(void)evconnlistener_disable(server->acceptor);
+	if (server->acceptor)
+		(void)evconnlistener_disable(server->acceptor);
 	connections_abandon_calls(server);
 	http_abandon_calls(server->http);
-	begin_flush(server);
+	pool_stop(server->pool, on_pool_stopped, server);
 }
 
 static void on_signal_drained(struct server_drain *drain)

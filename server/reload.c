@@ -9,9 +9,11 @@
 #include <stdlib.h>
 
 #include "server/file_thread.h"
+#include "server/http.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/server.h"
+#include "server/workers.h"
 
 #define REPORTS_MAX 16
 
@@ -64,9 +66,12 @@ static void refuse(const struct reload *reload)
 static void apply(struct server *server, const struct config *wanted)
 {
 	const struct config_report fixed = { .error = log_fixed };
+	const struct config_shapes before = server->config.shapes;
 
 	config_reload(&server->config, wanted, &fixed);
 	log_configure((enum log_level)server->config.log_level, (enum log_format)server->config.log_format);
+	workers_configure(server, &before);
+	http_configure(server->http);
 	log_info("configuration reloaded", log_text("path", server->options->config_path));
 	event_bus_publish(&server->events, EVENT_SERVER, json_pack("{s:s}", "event", "reloaded"));
 }

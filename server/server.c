@@ -5,8 +5,15 @@
  * Sockets come last, when everything behind them stands: a client that can connect is served. They go first, too.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "demo_guest/demo_guest.h"
+#include "pool/pool.h"
+#include "server/cleanup.h"
 #include "server/clock.h"
 #include "server/connection.h"
 #include "server/file_thread.h"
@@ -14,7 +21,9 @@
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/server.h"
+#include "server/snapshots.h"
 #include "server/unix_listener.h"
+#include "server/workers.h"
 
 /* How long accepting rests after it failed, as where file descriptors ran out. */
 #define ACCEPT_PAUSE_MS 100
@@ -62,25 +71,40 @@ static int make_base(struct server *server)
 	return server->base ? 0 : -ENOMEM;
 }
 
-static int listen_for_clients(struct server *server, struct error_detail *detail)
+/* The demo guest as a file that nobody can change: workers get it like any other image. */
+static int make_demo_image(int *ret_fd)
+{
+	cleanup_close int file = memfd_create("ember-demo-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (file < 0 || pwrite(file, demo_guest_image, demo_guest_image_size, 0) != (ssize_t)demo_guest_image_size ||
+	    fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return -EIO;
+
+	*ret_fd = steal_fd(&file);
+	return 0;
+}
+
+static int take_sockets(struct server *server, struct error_detail *detail)
 {
 	const struct config *config = &server->config;
 	int error;
 
 	error = unix_listener_open(config->socket_path, config->socket_mode, config->socket_group, &server->listener,
 				   detail);
-	if (error)
-		return error;
+	if (!error && config->http_socket_path[0])
+		error = http_new(server, &server->http, detail);
+	return error;
+}
 
-	/* A backlog of 0: the socket listens already. */
-	server->acceptor = evconnlistener_new(server->base, on_accept, server, LEV_OPT_CLOSE_ON_EXEC, 0,
+static int listen_for_clients(struct server *server)
+{
+	server->acceptor = evconnlistener_new(server->base, on_accept, server, LEV_OPT_CLOSE_ON_EXEC, SOMAXCONN,
 					      unix_listener_fd(server->listener));
-	server->accept_pause = event_new(server->base, -1, 0, on_accept_pause_over, server);
-	if (!server->acceptor || !server->accept_pause)
+	if (!server->acceptor)
 		return -ENOMEM;
 
 	evconnlistener_set_error_cb(server->acceptor, on_accept_error);
-	return config->http_socket_path[0] ? http_new(server, &server->http, detail) : 0;
+	return server->http ? http_listen(server->http) : 0;
 }
 
 static int make_parts(struct server *server, struct error_detail *detail)
@@ -90,10 +114,22 @@ static int make_parts(struct server *server, struct error_detail *detail)
 	error = make_base(server);
 	if (!error)
 		error = server_lifecycle_init(server);
+	if (error)
+		return error;
+	server->accept_pause = event_new(server->base, -1, 0, on_accept_pause_over, server);
+	if (!server->accept_pause)
+		return -ENOMEM;
+
+	error = take_sockets(server, detail);
+	if (!error)
+		error = snapshots_open(server, &server->snapshots, detail);
+	if (!error)
+		error = make_demo_image(&server->demo_image);
+	/* The zygote is forked here: before there is a second thread. */
+	if (!error)
+		error = workers_start(server, detail);
 	if (!error)
 		error = file_thread_start(server->base, server->config.file_jobs_max, &server->files);
-	if (!error)
-		error = listen_for_clients(server, detail);
 	return error;
 }
 
@@ -109,7 +145,9 @@ int server_new(const struct config *config, const struct options *options, struc
 	server->config = *config;
 	server->options = options;
 	server->started_ns = clock_now_ns();
+	server->demo_image = -1;
 	TAILQ_INIT(&server->connections);
+	TAILQ_INIT(&server->vms);
 	event_bus_init(&server->events);
 	error = make_parts(server, detail);
 	if (error) {
@@ -121,17 +159,38 @@ int server_new(const struct config *config, const struct options *options, struc
 	return 0;
 }
 
-int server_run(struct server *server)
+static void on_snapshots_loaded(struct server *server)
 {
+	const struct config *config = &server->config;
 	int error;
 
-	log_info("serving", log_text("path", server->config.socket_path),
-		 log_text("http_path", server->config.http_socket_path), log_text("version", EMBER_VERSION));
+	if (server->state == SERVER_STOPPING)
+		return;
+	error = listen_for_clients(server);
+	if (error) {
+		log_error("cannot listen for clients", log_errno(error));
+		server->failed = true;
+		(void)event_base_loopbreak(server->base);
+		return;
+	}
+
+	log_info("serving", log_text("path", config->socket_path),
+		 log_text("http_path", config->http_socket_path[0] ? config->http_socket_path : NULL),
+		 log_text("version", EMBER_VERSION));
 	error = notify_send("READY=1");
 	if (error)
 		log_warning("the service manager cannot be told", log_errno(error));
+}
 
-	return event_base_dispatch(server->base) < 0 ? -EIO : 0;
+int server_run(struct server *server)
+{
+	snapshots_load(server->snapshots, on_snapshots_loaded);
+	if (event_base_dispatch(server->base) < 0) {
+		log_error("the event loop failed");
+		return -EIO;
+	}
+
+	return server->failed ? -EIO : 0;
 }
 
 struct server *server_free(struct server *server)
@@ -142,11 +201,16 @@ struct server *server_free(struct server *server)
 	server->state = SERVER_STOPPING;
 	if (server->acceptor)
 		evconnlistener_free(server->acceptor);
-	if (server->base)
-		connections_close(server);
+	connections_close(server);
 	(void)http_free(server->http);
 	(void)unix_listener_close(server->listener);
-	(void)file_thread_stop(server->files);
+	/* What the thread completes may need the pool; what the pool ends may ask for the thread, and is refused. */
+	file_thread_stop(server->files);
+	(void)pool_free(server->pool);
+	(void)snapshots_close(server->snapshots);
+	(void)file_thread_free(server->files);
+	if (server->demo_image >= 0)
+		(void)close(server->demo_image);
 	if (server->accept_pause)
 		event_free(server->accept_pause);
 	server_lifecycle_free(server);

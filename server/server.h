@@ -39,10 +39,15 @@ struct server {
 	uint64_t last_connection_number;
 	struct event_bus events;
 	struct file_thread *files;
+	struct pool *pool;
+	struct snapshots *snapshots;
+	TAILQ_HEAD(, guest) vms; /* in order of their start */
+	int demo_image;          /* the demo guest's flat image, in a sealed memory file */
 
 	struct unix_listener *listener;
 	struct evconnlistener *acceptor;
 	struct event *accept_pause;
+	bool failed; /* to be said by server_run() */
 	struct http *http;
 	TAILQ_HEAD(, connection) connections;
 	uint32_t connection_count;
@@ -62,7 +67,7 @@ struct server {
 };
 
 /*
- * Make everything that serves: file thread, listeners, HTTP.
+ * Make everything that serves: sockets taken, snapshots, file thread, pool. Blocks until the host has been probed.
  *
  * config, options  options must outlive the server; config is copied
  * ret_server       the caller ends it with server_free()
@@ -72,7 +77,7 @@ struct server {
 int server_new(const struct config *config, const struct options *options, struct server **ret_server,
 	       struct error_detail *detail);
 
-/* Serve until stopped. Returns 0, or -errno of the event loop. */
+/* Load the snapshots, then serve until stopped. Returns 0, or -errno (logged). */
 int server_run(struct server *server);
 
 /* Takes NULL and half-made servers. Returns NULL. */

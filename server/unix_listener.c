@@ -7,7 +7,7 @@
  * knows no lock, one that refuses is stale and is unlinked. The lock file is removed at the end, so whoever takes the
  * lock checks that the file it locked is still the one at the path.
  *
- * The socket is bound under a umask that lets nobody in, and gets its group and mode before listen(2).
+ * The socket is bound under a umask that lets nobody in, and gets its group and mode before its owner calls listen(2).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -118,8 +118,8 @@ static int remove_stale(const struct unix_listener *listener, const struct socka
 	return 0;
 }
 
-static int bind_and_listen(struct unix_listener *listener, const struct sockaddr_un *address, uint32_t mode,
-			   uint32_t gid, struct error_detail *detail)
+static int bind_socket(struct unix_listener *listener, const struct sockaddr_un *address, uint32_t mode, uint32_t gid,
+		       struct error_detail *detail)
 {
 	mode_t saved_umask;
 	int failed;
@@ -139,8 +139,6 @@ static int bind_and_listen(struct unix_listener *listener, const struct sockaddr
 		return fail(detail, "cannot set the group of", listener->path);
 	if (chmod(listener->path, mode))
 		return fail(detail, "cannot set the mode of", listener->path);
-	if (listen(listener->socket, SOMAXCONN))
-		return fail(detail, "cannot listen on", listener->path);
 	return 0;
 }
 
@@ -172,7 +170,7 @@ int unix_listener_open(const char *path, uint32_t mode, uint32_t gid, struct uni
 	if (!error)
 		error = remove_stale(listener, &address, detail);
 	if (!error)
-		error = bind_and_listen(listener, &address, mode, gid, detail);
+		error = bind_socket(listener, &address, mode, gid, detail);
 	if (error) {
 		(void)unix_listener_close(listener);
 		return error;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A listening Unix socket that one daemon owns: a stale one is replaced, a living one is left alone.
+ * A Unix socket for listening that one daemon owns: a stale one is replaced, a living one is left alone.
  */
 #ifndef EMBER_SERVER_UNIX_LISTENER_H
 #define EMBER_SERVER_UNIX_LISTENER_H
@@ -13,7 +13,7 @@
 struct unix_listener;
 
 /*
- * Take the path and listen on it.
+ * Take the path: lock it and bind to it. Nobody can connect until listen(2) is called on the descriptor.
  *
  * path  absolute; its folder is made (one level, mode 0755) where it does not exist
  * mode  of the socket, set before anyone can connect
@@ -25,7 +25,7 @@ struct unix_listener;
 int unix_listener_open(const char *path, uint32_t mode, uint32_t gid, struct unix_listener **ret_listener,
 		       struct error_detail *detail);
 
-/* The listening socket, non-blocking; belongs to the listener. */
+/* The bound socket, non-blocking; belongs to the listener. */
 int unix_listener_fd(const struct unix_listener *listener);
 
 /* Stop listening and remove the socket and its lock file. Takes NULL. Returns NULL. */

@@ -12,6 +12,27 @@ void method_server_ping(struct call *call);
 void method_server_info(struct call *call);
 void method_server_drain(struct call *call);
 
+void method_pool_status(struct call *call);
+void method_pool_configure(struct call *call);
+
+void method_snapshot_register(struct call *call);
+void method_snapshot_list(struct call *call);
+void method_snapshot_inspect(struct call *call);
+void method_snapshot_verify(struct call *call);
+void method_snapshot_remove(struct call *call);
+
+void method_vm_boot(struct call *call);
+void method_vm_restore(struct call *call);
+void method_vm_pause(struct call *call);
+void method_vm_resume(struct call *call);
+void method_vm_snapshot(struct call *call);
+void method_vm_release(struct call *call);
+void method_vm_kill(struct call *call);
+void method_vm_list(struct call *call);
+void method_vm_info(struct call *call);
+void method_vm_wait(struct call *call);
+void method_vm_console(struct call *call);
+
 void method_events_subscribe(struct call *call);
 
 void method_rpc_discover(struct call *call);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "kvm/host.h"
+#include "pool/pool.h"
 #include "server/clock.h"
 #include "server/methods/methods.h"
 #include "server/server.h"
@@ -32,14 +34,30 @@ static json_t *roles_json(enum role role)
 	return roles;
 }
 
+static json_t *kvm_json(const struct pool *pool)
+{
+	const struct message_host *host = pool_host(pool);
+	json_t *capabilities = json_object();
+	uint32_t i;
+
+	for (i = 0; i < host->capability_count && i < host_capability_count; i++)
+		(void)json_object_set_new(capabilities, host_capabilities[i].name,
+					  json_integer(host->capability_values[i]));
+	return json_pack("{s:i, s:o, s:I, s:I, s:I, s:I}", "api_version", (int)host->api_version, "capabilities",
+			 capabilities, "msrs_saved", (json_int_t)host->msr_count, "xsave_size",
+			 (json_int_t)host->xsave_size, "tsc_khz", (json_int_t)host->tsc_khz, "cpuid_entries",
+			 (json_int_t)host->cpuid_count);
+}
+
 void method_server_info(struct call *call)
 {
 	const struct server *server = call->server;
 
-	call_reply(call, json_pack("{s:s, s:i, s:I, s:o, s:s, s:I, s:o}", "version", EMBER_VERSION, "pid",
-				   (int)getpid(), "uptime_ms", uptime_ms(server), "limits",
-				   config_limits(&server->config), "state_dir", server->config.state_dir, "connections",
-				   (json_int_t)server->connection_count, "roles", roles_json(call->role)));
+	call_reply(call,
+		   json_pack("{s:s, s:i, s:I, s:o, s:o, s:s, s:I, s:o}", "version", EMBER_VERSION, "pid", (int)getpid(),
+			     "uptime_ms", uptime_ms(server), "kvm", kvm_json(server->pool), "limits",
+			     config_limits(&server->config), "state_dir", server->config.state_dir, "connections",
+			     (json_int_t)server->connection_count, "roles", roles_json(call->role)));
 }
 
 /* A server.drain call that waits. */

@@ -68,7 +68,7 @@ Test(file_thread, jobs_run_in_order_on_one_thread_and_complete_in_the_loop)
 		cr_expect_not(pthread_equal(jobs[i].worked_on, pthread_self()));
 		cr_expect(pthread_equal(jobs[i].done_on, pthread_self()));
 	}
-	cr_expect_null(file_thread_stop(thread));
+	cr_expect_null(file_thread_free(thread));
 	event_base_free(base);
 }
 
@@ -89,7 +89,7 @@ Test(file_thread, the_queue_is_bounded_and_opens_again)
 	run_until_done(base, 2);
 	cr_expect_eq(file_thread_submit(thread, work, done, &jobs[2]), 0);
 	run_until_done(base, 3);
-	(void)file_thread_stop(thread);
+	(void)file_thread_free(thread);
 	event_base_free(base);
 	(void)sem_destroy(&gate);
 }
@@ -104,12 +104,16 @@ Test(file_thread, stopping_finishes_what_is_queued)
 	cr_assert_eq(file_thread_start(base, 10, &thread), 0);
 	for (i = 0; i < 10; i++)
 		cr_assert_eq(file_thread_submit(thread, work, done, &jobs[i]), 0);
-	(void)file_thread_stop(thread);
+	file_thread_stop(thread);
+	cr_expect_eq(done_count, 10);
+	cr_expect_eq(file_thread_submit(thread, work, done, &jobs[0]), -EAGAIN);
+	(void)file_thread_free(thread);
 	cr_expect_eq(done_count, 10);
 	event_base_free(base);
 }
 
 Test(file_thread, stopping_nothing_is_fine)
 {
-	cr_expect_null(file_thread_stop(NULL));
+	file_thread_stop(NULL);
+	cr_expect_null(file_thread_free(NULL));
 }

@@ -46,13 +46,14 @@ static int connect_to_path(void)
 	return error;
 }
 
-Test(unix_listener, a_fresh_path_is_served_and_removed_at_the_end)
+Test(unix_listener, a_fresh_path_is_taken_and_removed_at_the_end)
 {
 	struct error_detail detail = { "" };
 	struct unix_listener *listener;
 	struct stat status;
 
 	cr_assert_eq(unix_listener_open(path, 0640, CONFIG_NO_ID, &listener, &detail), 0, "%s", detail.text);
+	cr_assert_eq(listen(unix_listener_fd(listener), 1), 0);
 	cr_expect_eq(connect_to_path(), 0);
 	cr_assert_eq(stat(path, &status), 0);
 	cr_expect_eq(status.st_mode & 07777, 0640);
@@ -86,6 +87,7 @@ Test(unix_listener, a_stale_socket_is_replaced)
 	cr_assert_eq(connect_to_path(), -ECONNREFUSED);
 
 	cr_assert_eq(unix_listener_open(path, 0600, CONFIG_NO_ID, &listener, &detail), 0, "%s", detail.text);
+	cr_assert_eq(listen(unix_listener_fd(listener), 1), 0);
 	cr_expect_eq(connect_to_path(), 0);
 	(void)unix_listener_close(listener);
 }
@@ -98,6 +100,7 @@ Test(unix_listener, a_second_one_is_refused_and_the_first_goes_on)
 	cr_assert_eq(unix_listener_open(path, 0600, CONFIG_NO_ID, &first, &detail), 0);
 	cr_expect_eq(unix_listener_open(path, 0600, CONFIG_NO_ID, &second, &detail), -EADDRINUSE);
 	cr_expect(strstr(detail.text, path), "%s", detail.text);
+	cr_assert_eq(listen(unix_listener_fd(first), 1), 0);
 	cr_expect_eq(connect_to_path(), 0);
 	(void)unix_listener_close(first);
 	cr_assert_eq(unix_listener_open(path, 0600, CONFIG_NO_ID, &second, &detail), 0);

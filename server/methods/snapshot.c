@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot.*: the catalog as clients see it. Removing is in snapshot_remove.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/cleanup.h"
+#include "server/clock.h"
+#include "server/log.h"
+#include "server/methods/methods.h"
+#include "server/server.h"
+#include "server/snapshot_load.h"
+#include "server/snapshots.h"
+#include "snapshot/memory_file.h"
+#include "snapshot/state.h"
+
+void method_snapshot_list(struct call *call)
+{
+	const struct catalog *catalog = snapshots_catalog(call->server->snapshots);
+	cleanup_json json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < catalog_count(catalog); i++)
+		if (json_array_append_new(list, snapshot_entry_to_json(call->server, catalog_at(catalog, i)))) {
+			call_reply(call, NULL);
+			return;
+		}
+	call_reply(call, json_pack("{s:O}", "snapshots", list));
+}
+
+/* The snapshot that the call's "name" names; where there is none, the call is answered and NULL returned. */
+static struct catalog_entry *entry_of_call(struct call *call)
+{
+	const char *name = param_string(call->params, "name");
+	struct catalog_entry *entry = catalog_find_any(snapshots_catalog(call->server->snapshots), name);
+	struct rpc_error error = RPC_ERROR_INIT;
+
+	if (entry)
+		return entry;
+
+	(void)rpc_error_set(&error, RPC_NOT_FOUND, "there is no snapshot named %s", name);
+	(void)snprintf(error.field, sizeof(error.field), "name");
+	call_fail(call, &error);
+	return NULL;
+}
+
+void method_snapshot_inspect(struct call *call)
+{
+	const struct catalog_entry *entry = entry_of_call(call);
+	const struct catalog_summary *summary;
+	json_t *json;
+
+	if (!entry)
+		return;
+
+	summary = catalog_entry_summary(entry);
+	json = snapshot_entry_to_json(call->server, entry);
+	if (json &&
+	    json_object_set_new(json, "metadata",
+				json_pack("{s:i, s:I, s:I, s:I, s:b}", "format", SNAPSHOT_FORMAT, "memory_bytes",
+					  (json_int_t)summary->memory_size, "chunks", (json_int_t)summary->chunk_count,
+					  "chunk_bytes", (json_int_t)MEMORY_CHUNK_SIZE, "being_removed",
+					  (int)catalog_entry_is_being_removed(entry)))) {
+		json_decref(json);
+		json = NULL;
+	}
+	call_reply(call, json);
+}
+
+/* ---- register, verify: what both do with a load ---- */
+
+struct check {
+	struct server *server;
+	struct call *call; /* NULL: abandoned while the catalog is saved */
+	struct snapshot_load *load;
+	char *name;
+	char *path;
+	struct catalog_entry *entry; /* registered, and being saved */
+};
+
+static void free_check(struct check *check)
+{
+	free(check->name);
+	free(check->path);
+	free(check);
+}
+
+static void on_check_abandoned(void *opaque, struct rpc_error *error)
+{
+	struct check *check = opaque;
+
+	(void)error;
+	check->call = NULL;
+	if (check->load) {
+		snapshot_load_forget(check->load);
+		free_check(check);
+	}
+}
+
+static void on_check_progress(void *opaque, uint64_t done, uint64_t total)
+{
+	const struct check *check = opaque;
+
+	call_progress(check->call, "verify", done, total, "bytes");
+}
+
+static void fail_check(struct check *check, enum rpc_code code, const char *message, const char *field)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+	struct call *call = check->call;
+
+	free_check(check);
+	if (!call)
+		return;
+	(void)rpc_error_set(&error, code, "%s", message);
+	(void)snprintf(error.field, sizeof(error.field), "%s", field);
+	call_fail(call, &error);
+}
+
+/* Begin to read a snapshot whole. Takes the call over. */
+static void begin_check(struct call *call, const char *path, bool known,
+			void (*done)(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded))
+{
+	struct check *check = calloc(1, sizeof(*check));
+	struct snapshot_load_options options = { .folder = AT_FDCWD,
+						 .path = path,
+						 .verify = true,
+						 .known = known,
+						 .opaque = check,
+						 .progress = on_check_progress,
+						 .done = done };
+	int failed;
+
+	if (!check) {
+		call_reply(call, NULL);
+		return;
+	}
+	check->server = call->server;
+	check->call = call;
+	check->name = strdup(param_string(call->params, "name"));
+	check->path = strdup(path);
+	failed = check->name && check->path ? snapshot_load_begin(call->server, &options, &check->load) : -ENOMEM;
+	if (failed) {
+		fail_check(check, RPC_RESOURCE_EXHAUSTED, strerrordesc_np(-failed), "");
+		return;
+	}
+	call_on_abandon(call, on_check_abandoned, check);
+}
+
+/* ---- register ---- */
+
+static void on_registered_saved(void *opaque, int result, const struct error_detail *detail)
+{
+	struct check *check = opaque;
+	struct catalog *catalog = snapshots_catalog(check->server->snapshots);
+	/* It may have been removed again while the file was written. */
+	struct catalog_entry *entry = catalog_find_any(catalog, check->name);
+	struct call *call = check->call;
+	json_t *answer;
+
+	if (result) {
+		if (entry && entry == check->entry)
+			(void)catalog_remove(catalog, entry, true);
+		fail_check(check, RPC_INTERNAL, detail->text, "");
+		return;
+	}
+
+	log_info("snapshot registered", log_text("snapshot", check->name), log_text("path", check->path));
+	event_bus_publish(
+		&check->server->events, EVENT_SNAPSHOT,
+		json_pack("{s:s, s:s, s:s}", "event", "registered", "name", check->name, "path", check->path));
+	if (!call) {
+		free_check(check);
+		return;
+	}
+	if (!entry || entry != check->entry) {
+		fail_check(check, RPC_ABORTED, "the snapshot was removed while it was being registered", "name");
+		return;
+	}
+	answer = snapshot_entry_to_json(check->server, entry);
+	free_check(check);
+	call_reply(call, answer);
+}
+
+static void on_register_loaded(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded)
+{
+	struct check *check = opaque;
+	struct catalog_registration registration;
+	struct snapshots *snapshots = check->server->snapshots;
+	struct error_detail detail = { "" };
+	int failed;
+
+	check->load = NULL;
+	if (error) {
+		fail_check(check, error->code, error->message, "path");
+		return;
+	}
+
+	registration = (struct catalog_registration){ .name = check->name,
+						      .path = check->path,
+						      .memory = loaded->memory,
+						      .state = loaded->state,
+						      .summary = loaded->summary };
+	failed = catalog_register(snapshots_catalog(snapshots), &registration, false, &check->entry, &detail);
+	if (failed) {
+		(void)close(loaded->memory);
+		(void)close(loaded->state);
+		fail_check(check,
+			   failed == -EEXIST  ? RPC_ALREADY_EXISTS
+			   : failed == -EBUSY ? RPC_SNAPSHOT_IN_USE
+					      : RPC_INVALID_ARGUMENT,
+			   detail.text[0] ? detail.text : strerrordesc_np(-failed), "name");
+		return;
+	}
+	failed = snapshots_save(snapshots, on_registered_saved, check);
+	if (failed) {
+		(void)catalog_remove(snapshots_catalog(snapshots), check->entry, true);
+		fail_check(check, RPC_RESOURCE_EXHAUSTED, strerrordesc_np(-failed), "");
+	}
+}
+
+void method_snapshot_register(struct call *call)
+{
+	const char *name = param_string(call->params, "name");
+	struct rpc_error error = RPC_ERROR_INIT;
+
+	/* Said again when the files have been read; said now it saves reading them. */
+	if (catalog_find_any(snapshots_catalog(call->server->snapshots), name)) {
+		(void)rpc_error_set(&error, RPC_ALREADY_EXISTS, "there is a snapshot named %s", name);
+		(void)snprintf(error.field, sizeof(error.field), "name");
+		call_fail(call, &error);
+		return;
+	}
+	begin_check(call, param_string(call->params, "path"), false, on_register_loaded);
+}
+
+/* ---- verify ---- */
+
+static void on_verified(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded)
+{
+	struct check *check = opaque;
+	struct call *call = check->call;
+	const struct catalog_entry *entry = catalog_find_any(snapshots_catalog(check->server->snapshots), check->name);
+	uint64_t total_us = (clock_now_ns() - call->received_ns) / NANOSECONDS_PER_US;
+	json_t *answer;
+
+	check->load = NULL;
+	if (error) {
+		fail_check(check, error->code, error->message, "name");
+		return;
+	}
+
+	(void)close(loaded->memory);
+	(void)close(loaded->state);
+	if (entry && catalog_entry_summary(entry)->state_crc64 != loaded->summary.state_crc64) {
+		fail_check(check, RPC_SNAPSHOT_DAMAGED, "the files are not those that were registered", "name");
+		return;
+	}
+	answer = json_pack("{s:s, s:b, s:I, s:I, s:I}", "name", check->name, "ok", 1, "chunks",
+			   (json_int_t)loaded->summary.chunk_count, "data_bytes",
+			   (json_int_t)loaded->summary.data_bytes, "total_us", (json_int_t)total_us);
+	free_check(check);
+	call_reply(call, answer);
+}
+
+void method_snapshot_verify(struct call *call)
+{
+	const struct catalog_entry *entry = entry_of_call(call);
+
+	if (entry)
+		begin_check(call, catalog_entry_path(entry), true, on_verified);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot.remove: out of the catalog, then out of the catalog's file, then, if asked, off the disk. In this order a
+ * crash in between leaves files that nobody knows, never a name without files.
+ *
+ * With wait, a snapshot that VMs run from is handed out no more and goes with the last of them; a caller that gives up
+ * waiting leaves it as it was.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/file_thread.h"
+#include "server/log.h"
+#include "server/methods/methods.h"
+#include "server/server.h"
+#include "server/snapshot_load.h"
+#include "server/snapshots.h"
+#include "snapshot/publish.h"
+
+struct removal {
+	struct snapshot_watch watch;
+	struct server *server;
+	struct call *call; /* NULL: abandoned */
+	char *name;
+	char *path;
+	bool files;
+	bool is_waiting;
+	struct catalog_entry *entry; /* while it waits */
+	struct error_detail detail;  /* written by the file thread */
+};
+
+static void free_removal(struct removal *removal)
+{
+	free(removal->name);
+	free(removal->path);
+	free(removal);
+}
+
+static void fail_removal(struct removal *removal, int number, const struct error_detail *detail)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+	struct call *call = removal->call;
+
+	(void)snapshot_file_error(number, detail, false, &error);
+	free_removal(removal);
+	if (call)
+		call_fail(call, &error);
+	else
+		rpc_error_release(&error);
+}
+
+static void succeed(struct removal *removal)
+{
+	struct call *call = removal->call;
+	json_t *answer =
+		json_pack("{s:s, s:b, s:b}", "name", removal->name, "removed", 1, "files_removed", (int)removal->files);
+
+	log_info("snapshot removed", log_text("snapshot", removal->name), log_text("path", removal->path),
+		 log_text("files", removal->files ? "removed" : "kept"));
+	free_removal(removal);
+	if (call)
+		call_reply(call, answer);
+	else
+		json_decref(answer);
+}
+
+/* On the file thread. */
+static int remove_files(void *opaque)
+{
+	struct removal *removal = opaque;
+
+	return publish_remove(AT_FDCWD, removal->path, &removal->detail);
+}
+
+static void on_files_removed(void *opaque, int result)
+{
+	struct removal *removal = opaque;
+
+	/* Somebody else has removed them: that is what was wanted. */
+	if (result && result != -ENOENT)
+		fail_removal(removal, result, &removal->detail);
+	else
+		succeed(removal);
+}
+
+static void on_saved(void *opaque, int result, const struct error_detail *detail)
+{
+	struct removal *removal = opaque;
+	int failed = result;
+
+	if (!failed && removal->files) {
+		failed = file_thread_submit(removal->server->files, remove_files, on_files_removed, removal);
+		if (!failed)
+			return;
+	}
+	if (failed)
+		fail_removal(removal, failed, detail);
+	else
+		succeed(removal);
+}
+
+/* The entry is out of the catalog. */
+static void forget(struct removal *removal)
+{
+	int failed;
+
+	event_bus_publish(&removal->server->events, EVENT_SNAPSHOT,
+			  json_pack("{s:s, s:s}", "event", "removed", "name", removal->name));
+	failed = snapshots_save(removal->server->snapshots, on_saved, removal);
+	if (failed)
+		fail_removal(removal, failed, NULL);
+}
+
+static void on_freed(struct snapshot_watch *watch)
+{
+	struct removal *removal = (struct removal *)watch;
+
+	removal->is_waiting = false;
+	forget(removal);
+}
+
+static void on_abandoned(void *opaque, struct rpc_error *error)
+{
+	struct removal *removal = opaque;
+
+	(void)error;
+	removal->call = NULL;
+	/* Where the entry is gone already, there is nothing to keep, and the catalog's file must still hear of it. */
+	if (!removal->is_waiting || !removal->watch.entry)
+		return;
+
+	snapshot_watch_remove(&removal->watch);
+	if (!snapshot_is_watched(removal->server->snapshots, removal->entry))
+		catalog_keep(removal->entry);
+	free_removal(removal);
+}
+
+static void wait_until_free(struct removal *removal, struct catalog_entry *entry)
+{
+	removal->entry = entry;
+	removal->watch.entry = entry;
+	removal->watch.freed = on_freed;
+	removal->is_waiting = true;
+	snapshot_watch_add(removal->server->snapshots, &removal->watch);
+}
+
+static void fail_in_use(struct call *call, const struct catalog_entry *entry)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+
+	(void)rpc_error_set(&error, RPC_SNAPSHOT_IN_USE, "VMs run from the snapshot %s", catalog_entry_name(entry));
+	(void)rpc_error_add_extra(&error, "holders", snapshot_users(call->server, entry));
+	call_fail(call, &error);
+}
+
+static struct removal *removal_new(struct call *call, const struct catalog_entry *entry)
+{
+	struct removal *removal = calloc(1, sizeof(*removal));
+
+	if (!removal)
+		return NULL;
+
+	removal->server = call->server;
+	removal->call = call;
+	removal->name = strdup(catalog_entry_name(entry));
+	removal->path = strdup(catalog_entry_path(entry));
+	removal->files = param_bool(call->params, "files");
+	if (!removal->name || !removal->path) {
+		free_removal(removal);
+		return NULL;
+	}
+	return removal;
+}
+
+void method_snapshot_remove(struct call *call)
+{
+	struct catalog *catalog = snapshots_catalog(call->server->snapshots);
+	struct catalog_entry *entry = catalog_find_any(catalog, param_string(call->params, "name"));
+	bool wait = param_bool(call->params, "wait");
+	struct rpc_error error = RPC_ERROR_INIT;
+	struct removal *removal;
+	int result;
+
+	if (!entry) {
+		(void)rpc_error_set(&error, RPC_NOT_FOUND, "there is no snapshot named %s",
+				    param_string(call->params, "name"));
+		(void)snprintf(error.field, sizeof(error.field), "name");
+		call_fail(call, &error);
+		return;
+	}
+	removal = removal_new(call, entry);
+	if (!removal) {
+		call_reply(call, NULL);
+		return;
+	}
+
+	result = catalog_remove(catalog, entry, wait);
+	if (result == -EBUSY || (result == -EINPROGRESS && !wait)) {
+		free_removal(removal);
+		fail_in_use(call, entry);
+		return;
+	}
+	call_on_abandon(call, on_abandoned, removal);
+	if (result == -EINPROGRESS)
+		wait_until_free(removal, entry);
+	else
+		forget(removal);
+}

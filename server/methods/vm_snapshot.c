@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm.snapshot: from a VM to files under their name.
+ *
+ *	begin    file thread   a temporary folder with two empty files beside where the snapshot will be
+ *	write    worker        pauses the VM, writes both, lets it go on
+ *	load     loader        reads back what the worker wrote: a worker that lies publishes nothing
+ *	commit   file thread   fsync, rename: the name appears, or stands for what it stood for
+ *	record   catalog       for a snapshot with a name
+ *
+ * A call that is abandoned before the commit leaves nothing behind; from the commit on the snapshot stands, and the
+ * answer alone is lost.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/cleanup.h"
+#include "server/clock.h"
+#include "server/file_thread.h"
+#include "server/guest.h"
+#include "server/log.h"
+#include "server/methods/methods.h"
+#include "server/server.h"
+#include "server/snapshot_load.h"
+#include "server/snapshots.h"
+#include "server/workers.h"
+#include "snapshot/publish.h"
+
+struct taking {
+	struct server *server;
+	struct call *call; /* NULL: abandoned */
+	char vm[GUEST_ID_SIZE];
+	char *name; /* NULL: not for the catalog */
+	char *path;
+	bool overwrite;
+	bool resume;
+	struct publication publication;
+	bool is_open; /* the publication has begun and not ended */
+	struct message_snapshot_done times;
+	struct snapshot_loaded loaded; /* descriptors -1 where it does not own them */
+	uint64_t began_ns;             /* of the step that runs on the file thread */
+	uint64_t publish_ns;
+	struct error_detail detail; /* written by the file thread */
+};
+
+static void free_taking(struct taking *taking)
+{
+	if (taking->loaded.memory >= 0)
+		(void)close(taking->loaded.memory);
+	if (taking->loaded.state >= 0)
+		(void)close(taking->loaded.state);
+	free(taking->name);
+	free(taking->path);
+	free(taking);
+}
+
+/* On the file thread. */
+static int abort_publication(void *opaque)
+{
+	struct taking *taking = opaque;
+
+	publication_abort(&taking->publication);
+	return 0;
+}
+
+static void on_aborted(void *opaque, int result)
+{
+	(void)result;
+	free_taking(opaque);
+}
+
+/* Undo what was begun, and free. */
+static void give_up(struct taking *taking)
+{
+	taking->call = NULL;
+	if (!taking->is_open) {
+		free_taking(taking);
+		return;
+	}
+	if (file_thread_submit(taking->server->files, abort_publication, on_aborted, taking)) {
+		/* The thread has too much to do or is being stopped: rather wait than leave the files. */
+		(void)abort_publication(taking);
+		free_taking(taking);
+	}
+}
+
+/* Answer with an error, which is released, and undo. */
+static void fail_taking(struct taking *taking, struct rpc_error *error)
+{
+	struct call *call = taking->call;
+
+	give_up(taking);
+	if (call)
+		call_fail(call, error);
+	else
+		rpc_error_release(error);
+}
+
+static void fail_file(struct taking *taking, int number)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+
+	(void)snapshot_file_error(number, &taking->detail, false, &error);
+	(void)snprintf(error.field, sizeof(error.field), "%s", taking->name ? "name" : "path");
+	fail_taking(taking, &error);
+}
+
+static void on_abandoned(void *opaque, struct rpc_error *error)
+{
+	struct taking *taking = opaque;
+
+	(void)error;
+	taking->call = NULL;
+}
+
+/* ---- the answer ---- */
+
+static json_t *phases_json(const struct taking *taking)
+{
+	const struct message_snapshot_done *times = &taking->times;
+	const struct {
+		const char *name;
+		uint64_t nanoseconds;
+	} phases[] = {
+		{ "pause", times->pause_ns }, { "vcpu", times->vcpu_ns },        { "irqchip", times->irqchip_ns },
+		{ "clock", times->clock_ns }, { "devices", times->devices_ns },  { "memory", times->memory_ns },
+		{ "state", times->state_ns }, { "publish", taking->publish_ns },
+	};
+	json_t *json = json_object();
+	size_t i;
+
+	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
+		(void)json_object_set_new(json, phases[i].name,
+					  json_integer((json_int_t)(phases[i].nanoseconds / NANOSECONDS_PER_US)));
+	return json;
+}
+
+static json_t *answer_json(const struct taking *taking, const struct call *call)
+{
+	cleanup_json json_t *record = snapshot_to_json(taking->name, taking->path, &taking->loaded.summary, NULL);
+	const struct guest *vm = guest_find(taking->server, taking->vm);
+	uint64_t total_us = (clock_now_ns() - call->received_ns) / NANOSECONDS_PER_US;
+	json_t *more =
+		json_pack("{s:s, s:s, s:I, s:I, s:o, s:I}", "vm", taking->vm, "state",
+			  vm ? guest_state_text(vm) : pool_vm_state_name(POOL_VM_STOPPING), "memory_bytes",
+			  (json_int_t)taking->times.memory_bytes, "data_bytes", (json_int_t)taking->times.data_bytes,
+			  "phases_us", phases_json(taking), "total_us", (json_int_t)total_us);
+
+	return record && more && json_object_update_new(record, more) == 0 ? steal_pointer(record) : NULL;
+}
+
+static void succeed(struct taking *taking)
+{
+	const struct guest *vm = guest_find(taking->server, taking->vm);
+	struct call *call = taking->call;
+	json_t *answer = call ? answer_json(taking, call) : NULL;
+
+	log_info("snapshot taken", log_text("vm", taking->vm), log_text("snapshot", taking->name),
+		 log_text("path", taking->path));
+	if (vm)
+		guest_publish(vm, "snapshot", json_pack("{s:s?, s:s}", "name", taking->name, "path", taking->path));
+	free_taking(taking);
+	if (call)
+		call_reply(call, answer);
+}
+
+/* ---- record ---- */
+
+static void on_saved(void *opaque, int result, const struct error_detail *detail)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+	struct taking *taking = opaque;
+
+	if (result == 0) {
+		succeed(taking);
+		return;
+	}
+	(void)rpc_error_set(&error, RPC_INTERNAL, "the snapshot stands, but the catalog could not be saved: %s",
+			    detail->text);
+	fail_taking(taking, &error);
+}
+
+static void record(struct taking *taking)
+{
+	const struct catalog_registration registration = { .name = taking->name,
+							   .path = taking->path,
+							   .memory = taking->loaded.memory,
+							   .state = taking->loaded.state,
+							   .summary = taking->loaded.summary };
+	struct snapshots *snapshots = taking->server->snapshots;
+	int error =
+		catalog_register(snapshots_catalog(snapshots), &registration, taking->overwrite, NULL, &taking->detail);
+
+	if (!error) {
+		taking->loaded.memory = -1;
+		taking->loaded.state = -1;
+		event_bus_publish(&taking->server->events, EVENT_SNAPSHOT,
+				  json_pack("{s:s, s:s, s:s}", "event", "registered", "name", taking->name, "path",
+					    taking->path));
+		error = snapshots_save(snapshots, on_saved, taking);
+	}
+	if (error)
+		fail_file(taking, error);
+}
+
+/* ---- commit ---- */
+
+/* On the file thread. */
+static int commit(void *opaque)
+{
+	struct taking *taking = opaque;
+
+	return publication_commit(&taking->publication, &taking->detail);
+}
+
+static void on_committed(void *opaque, int result)
+{
+	struct taking *taking = opaque;
+
+	taking->is_open = false;
+	taking->publish_ns += clock_now_ns() - taking->began_ns;
+	if (result)
+		fail_file(taking, result);
+	else if (taking->name)
+		record(taking);
+	else
+		succeed(taking);
+}
+
+/* ---- load ---- */
+
+static void on_loaded(void *opaque, const struct rpc_error *problem, const struct snapshot_loaded *loaded)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+	struct taking *taking = opaque;
+	int failed;
+
+	if (problem) {
+		(void)rpc_error_set(&error, RPC_INTERNAL, "the VM's worker wrote a snapshot that cannot be loaded: %s",
+				    problem->message);
+		fail_taking(taking, &error);
+		return;
+	}
+
+	taking->loaded = *loaded;
+	if (!taking->call) {
+		give_up(taking);
+		return;
+	}
+	taking->began_ns = clock_now_ns();
+	failed = file_thread_submit(taking->server->files, commit, on_committed, taking);
+	if (failed)
+		fail_file(taking, failed);
+}
+
+/* ---- write ---- */
+
+static void on_progress(void *opaque, uint64_t done, uint64_t total)
+{
+	const struct taking *taking = opaque;
+
+	if (taking->call)
+		call_progress(taking->call, "memory", done, total, "bytes");
+}
+
+static void on_written(void *opaque, const struct pool_result *result, const struct message_snapshot_done *times)
+{
+	struct snapshot_load_options options = { .path = ".", .known = true, .opaque = opaque, .done = on_loaded };
+	struct rpc_error error = RPC_ERROR_INIT;
+	struct taking *taking = opaque;
+	struct snapshot_load *load;
+	int failed;
+
+	if (result->status != POOL_OK) {
+		(void)workers_error(result, &error);
+		fail_taking(taking, &error);
+		return;
+	}
+
+	if (!taking->call) {
+		give_up(taking);
+		return;
+	}
+	taking->times = *times;
+	options.folder = taking->publication.folder;
+	failed = snapshot_load_begin(taking->server, &options, &load);
+	if (failed)
+		fail_file(taking, failed);
+}
+
+/* ---- begin ---- */
+
+/* On the file thread. */
+static int begin(void *opaque)
+{
+	struct taking *taking = opaque;
+	int at = taking->name ? snapshots_folder(taking->server->snapshots) : AT_FDCWD;
+
+	return publication_begin(at, taking->name ? taking->name : taking->path, taking->overwrite,
+				 &taking->publication, &taking->detail);
+}
+
+static void on_begun(void *opaque, int result)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+	struct taking *taking = opaque;
+	const struct guest *vm = guest_find(taking->server, taking->vm);
+	struct pool_snapshot snapshot;
+
+	taking->publish_ns = clock_now_ns() - taking->began_ns;
+	taking->is_open = result == 0;
+	if (result) {
+		fail_file(taking, result);
+	} else if (!taking->call) {
+		give_up(taking);
+	} else if (!vm) {
+		(void)rpc_error_set(&error, RPC_NOT_FOUND, "%s has ended meanwhile", taking->vm);
+		fail_taking(taking, &error);
+	} else {
+		snapshot = (struct pool_snapshot){ .state_file = taking->publication.state,
+						   .memory_file = taking->publication.memory,
+						   .resume = taking->resume };
+		pool_vm_snapshot(vm->pool_vm, &snapshot, on_progress, on_written, taking);
+	}
+}
+
+/* What can be said at once. Returns 0, or an errno when the call was answered. */
+static int check(struct call *call, const char *name, bool overwrite)
+{
+	struct catalog *catalog = snapshots_catalog(call->server->snapshots);
+	const struct catalog_entry *entry = name ? catalog_find_any(catalog, name) : NULL;
+	struct rpc_error error = RPC_ERROR_INIT;
+	int failed;
+
+	if (!entry)
+		return 0;
+	if (catalog_entry_is_being_removed(entry))
+		failed = rpc_error_set(&error, RPC_SNAPSHOT_IN_USE, "the snapshot %s is being removed", name);
+	else if (!overwrite)
+		failed = rpc_error_set(&error, RPC_ALREADY_EXISTS, "there is a snapshot named %s", name);
+	else
+		return 0;
+	(void)snprintf(error.field, sizeof(error.field), "name");
+	call_fail(call, &error);
+	return failed;
+}
+
+static struct taking *taking_new(struct call *call, const struct guest *vm)
+{
+	const char *name = param_string(call->params, "name"), *path = param_string(call->params, "path");
+	struct taking *taking = calloc(1, sizeof(*taking));
+	char own_path[CONFIG_PATH_MAX + 128];
+
+	if (!taking)
+		return NULL;
+
+	taking->server = call->server;
+	taking->call = call;
+	(void)guest_id_text(vm->number, taking->vm);
+	taking->resume = param_bool(call->params, "resume");
+	taking->overwrite = param_bool(call->params, "overwrite");
+	taking->loaded = (struct snapshot_loaded){ .memory = -1, .state = -1 };
+	if (name) {
+		snapshots_path(call->server->snapshots, name, own_path, sizeof(own_path));
+		taking->name = strdup(name);
+		path = own_path;
+	}
+	taking->path = strdup(path);
+	if (!taking->path || (name && !taking->name)) {
+		free_taking(taking);
+		return NULL;
+	}
+	return taking;
+}
+
+void method_vm_snapshot(struct call *call)
+{
+	const struct guest *vm = guest_of_call(call);
+	struct taking *taking;
+	int failed;
+
+	if (!vm || check(call, param_string(call->params, "name"), param_bool(call->params, "overwrite")))
+		return;
+	taking = taking_new(call, vm);
+	if (!taking) {
+		call_reply(call, NULL);
+		return;
+	}
+
+	call_on_abandon(call, on_abandoned, taking);
+	taking->began_ns = clock_now_ns();
+	failed = file_thread_submit(call->server->files, begin, on_begun, taking);
+	if (failed)
+		fail_file(taking, failed);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon opens, the loader reads: no byte of a snapshot's files is looked at in this process. Opening may block (a
+ * network file system), so it is the file thread's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pool/pool.h"
+#include "server/file_thread.h"
+#include "server/server.h"
+#include "server/snapshot_load.h"
+#include "server/workers.h"
+#include "snapshot/folder.h"
+
+struct snapshot_load {
+	struct server *server;
+	struct snapshot_load_options options; /* path is our own */
+	bool forgotten;
+	struct snapshot_files files;
+	struct error_detail detail;
+};
+
+static enum rpc_code code_for_file(int number, bool known)
+{
+	switch (-number) {
+	case ENOENT:
+		return known ? RPC_SNAPSHOT_DAMAGED : RPC_NOT_FOUND;
+	case ENODATA:
+	case EBADMSG:
+	case EIO:
+		return RPC_SNAPSHOT_DAMAGED;
+	case EINVAL:
+	case EISDIR:
+	case ELOOP:
+	case ENOTDIR:
+	case EFBIG:
+	case ENAMETOOLONG:
+		return known ? RPC_SNAPSHOT_DAMAGED : RPC_INVALID_ARGUMENT;
+	case EEXIST:
+		return RPC_ALREADY_EXISTS;
+	case ENOSPC:
+	case EDQUOT:
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return RPC_RESOURCE_EXHAUSTED;
+	case EACCES:
+	case EPERM:
+	case EROFS:
+	case ENOTEMPTY:
+	case EBUSY:
+		return RPC_FAILED_PRECONDITION;
+	default:
+		return RPC_INTERNAL;
+	}
+}
+
+int snapshot_file_error(int number, const struct error_detail *detail, bool known, struct rpc_error *error)
+{
+	const char *text = detail && detail->text[0] ? detail->text : strerrordesc_np(-number);
+
+	return rpc_error_set(error, code_for_file(number, known), "%s", text ? text : "unknown error");
+}
+
+static void free_load(struct snapshot_load *load)
+{
+	snapshot_files_close(&load->files);
+	free((char *)load->options.path);
+	free(load);
+}
+
+static void finish(struct snapshot_load *load, const struct rpc_error *error, const struct snapshot_loaded *loaded)
+{
+	load->options.done(load->options.opaque, error, loaded);
+	free_load(load);
+}
+
+static void on_progress(void *opaque, uint64_t done, uint64_t total)
+{
+	struct snapshot_load *load = opaque;
+
+	if (!load->forgotten && load->options.progress)
+		load->options.progress(load->options.opaque, done, total);
+}
+
+static void on_loaded(void *opaque, const struct pool_result *result, int state, const struct message_loaded *loaded)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+	struct snapshot_load *load = opaque;
+	struct snapshot_loaded found;
+
+	if (load->forgotten) {
+		if (state >= 0)
+			(void)close(state);
+		free_load(load);
+		return;
+	}
+	if (result->status != POOL_OK) {
+		(void)workers_error(result, &error);
+		finish(load, &error, NULL);
+		rpc_error_release(&error);
+		return;
+	}
+
+	found = (struct snapshot_loaded){
+		.memory = load->files.memory,
+		.state = state,
+		.summary = { .vcpus = loaded->vcpus,
+			     .cpu_template = (enum cpu_template)loaded->cpu_template,
+			     .memory_size = loaded->memory_size,
+			     .data_bytes = loaded->data_bytes,
+			     .created_unix_ns = loaded->created_unix_ns,
+			     .state_crc64 = loaded->state_crc64,
+			     .chunk_count = loaded->chunk_count },
+	};
+	load->files.memory = -1;
+	finish(load, NULL, &found);
+}
+
+/* On the file thread. */
+static int open_files(void *opaque)
+{
+	struct snapshot_load *load = opaque;
+
+	return snapshot_files_open(load->options.folder, load->options.path, &load->files, &load->detail);
+}
+
+static void on_opened(void *opaque, int result)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+	struct snapshot_load *load = opaque;
+	int failed = result;
+
+	if (load->forgotten) {
+		free_load(load);
+		return;
+	}
+	if (!failed)
+		failed = pool_load(load->server->pool, load->files.state, load->files.memory, load->options.verify,
+				   on_progress, on_loaded, load);
+	if (failed) {
+		(void)snapshot_file_error(failed, &load->detail, load->options.known, &error);
+		finish(load, &error, NULL);
+		rpc_error_release(&error);
+	}
+}
+
+int snapshot_load_begin(struct server *server, const struct snapshot_load_options *options,
+			struct snapshot_load **ret_load)
+{
+	struct snapshot_load *load = calloc(1, sizeof(*load));
+	char *path = strdup(options->path);
+	int error = -ENOMEM;
+
+	if (!load || !path)
+		goto failed;
+	load->server = server;
+	load->options = *options;
+	load->options.path = path;
+	load->files = (struct snapshot_files){ .folder = -1, .state = -1, .memory = -1 };
+	error = file_thread_submit(server->files, open_files, on_opened, load);
+	if (error)
+		goto failed;
+
+	*ret_load = load;
+	return 0;
+
+failed:
+	free(path);
+	free(load);
+	return error;
+}
+
+void snapshot_load_forget(struct snapshot_load *load)
+{
+	load->forgotten = true;
+}

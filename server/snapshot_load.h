@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a snapshot's folder to what a restore needs: files opened on the file thread, then checked by the loader.
+ */
+#ifndef EMBER_SERVER_SNAPSHOT_LOAD_H
+#define EMBER_SERVER_SNAPSHOT_LOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/status.h"
+#include "snapshot/catalog.h"
+
+struct server;
+struct snapshot_load;
+
+/* What a load found. */
+struct snapshot_loaded {
+	int memory; /* memory.snap, open for reading */
+	int state;  /* sealed struct vm_state */
+	struct catalog_summary summary;
+};
+
+struct snapshot_load_options {
+	int folder;       /* that a relative path starts from; AT_FDCWD; stays the caller's, open until done */
+	const char *path; /* the snapshot's folder; copied */
+	bool verify;      /* check every checksum of the memory */
+	bool known;       /* it was fine before: what is missing now is damage */
+	void *opaque;
+	void (*progress)(void *opaque, uint64_t done, uint64_t total); /* bytes; may be NULL */
+	/* Once, from the loop. error is NULL on success; then loaded's descriptors are the callee's. */
+	void (*done)(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded);
+};
+
+/*
+ * Begin.
+ *
+ * ret_load  valid until done is called
+ *
+ * Returns 0, -EAGAIN (the file thread has too much to do) or -ENOMEM: done is not called then.
+ */
+int snapshot_load_begin(struct server *server, const struct snapshot_load_options *options,
+			struct snapshot_load **ret_load);
+
+/* Nobody waits for it any more: its callbacks are not called, and what it finds is closed. */
+void snapshot_load_forget(struct snapshot_load *load);
+
+/*
+ * The error for an errno from opening, preparing or publishing a snapshot's files.
+ *
+ * known  see struct snapshot_load_options
+ *
+ * Returns the error's errno.
+ */
+int snapshot_file_error(int number, const struct error_detail *detail, bool known, struct rpc_error *error);
+
+#endif

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What stands between the catalog (plain data) and the daemon (files, events, VMs).
+ *
+ * The state folder is locked, so that two daemons do not write one catalog. Its file holds names and paths only: at a
+ * start each snapshot is opened and loaded again, one after the other, before the first client is served. Checksums of
+ * memory are not read again then; snapshot.verify does that.
+ *
+ * An entry is held by numbers. A VM holds it by its own, a start in progress by a number with the top bit set: the VM
+ * that will come of it has none yet.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/cleanup.h"
+#include "server/file_thread.h"
+#include "server/guest.h"
+#include "server/log.h"
+#include "server/server.h"
+#include "server/snapshot_load.h"
+#include "server/snapshots.h"
+#include "server/workers.h"
+#include "snapshot/publish.h"
+#include "snapshot/time_text.h"
+
+#define START_HOLDER (UINT64_C(1) << 63)
+
+/* A line of the catalog's file that has not been loaded yet. */
+struct pending {
+	STAILQ_ENTRY(pending) link;
+	char *name;
+	char *path;
+};
+
+struct snapshots {
+	struct server *server;
+	struct catalog *catalog;
+	int state_dir; /* locked */
+	int folder;    /* STATE_DIR/snapshots */
+	uint64_t last_start;
+	STAILQ_HEAD(, pending) pending;
+	void (*loaded)(struct server *server);
+	struct event *next_load; /* activated by hand */
+	LIST_HEAD(, snapshot_watch) watches;
+	LIST_HEAD(, snapshot_watch) freed;
+	struct event *tell_freed; /* activated by hand */
+};
+
+static int step_failed(struct error_detail *detail, const char *what, const char *path)
+{
+	int error = -errno;
+
+	error_detail_set(detail, "cannot %s %.150s: %s", what, path, strerrordesc_np(-error));
+	return error;
+}
+
+static int open_folder(int at, const char *path, int *ret_fd, struct error_detail *detail)
+{
+	cleanup_close int fd = -1;
+
+	if (mkdirat(at, path, 0700) && errno != EEXIST)
+		return step_failed(detail, "make the folder", path);
+	fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return step_failed(detail, "open the folder", path);
+
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int lock_folder(int fd, const char *path, struct error_detail *detail)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return step_failed(detail, "lock", path);
+	error_detail_set(detail, "another emberd uses the state folder %.150s", path);
+	return -EBUSY;
+}
+
+static int add_pending(void *opaque, const char *name, const char *path)
+{
+	struct snapshots *snapshots = opaque;
+	struct pending *pending = calloc(1, sizeof(*pending));
+
+	if (!pending)
+		return -ENOMEM;
+	pending->name = strdup(name);
+	pending->path = strdup(path);
+	STAILQ_INSERT_TAIL(&snapshots->pending, pending, link);
+	return pending->name && pending->path ? 0 : -ENOMEM;
+}
+
+static void free_pending(struct pending *pending)
+{
+	free(pending->name);
+	free(pending->path);
+	free(pending);
+}
+
+static int read_catalog(struct snapshots *snapshots, struct error_detail *detail)
+{
+	cleanup_close int file = openat(snapshots->state_dir, CATALOG_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	cleanup_free char *text = NULL;
+	struct stat status;
+	ssize_t got;
+
+	if (file < 0)
+		return errno == ENOENT ? 0 : step_failed(detail, "open", CATALOG_FILE);
+	if (fstat(file, &status))
+		return step_failed(detail, "look at", CATALOG_FILE);
+	if (!S_ISREG(status.st_mode) || status.st_size < 0 || (uint64_t)status.st_size > CATALOG_TEXT_MAX) {
+		error_detail_set(detail, "%s is not a catalog", CATALOG_FILE);
+		return -EINVAL;
+	}
+
+	text = malloc((size_t)status.st_size + 1);
+	if (!text)
+		return -ENOMEM;
+	got = pread(file, text, (size_t)status.st_size, 0);
+	if (got < 0)
+		return step_failed(detail, "read", CATALOG_FILE);
+	return catalog_from_text(text, (size_t)got, add_pending, snapshots, detail);
+}
+
+/* The catalog is about to free an entry: those who wait for that are told from the loop. */
+static void on_entry_gone(void *opaque, const struct catalog_entry *entry)
+{
+	struct snapshots *snapshots = opaque;
+	struct snapshot_watch *watch, *next;
+
+	for (watch = LIST_FIRST(&snapshots->watches); watch; watch = next) {
+		next = LIST_NEXT(watch, link);
+		if (watch->entry != entry)
+			continue;
+		LIST_REMOVE(watch, link);
+		watch->entry = NULL;
+		LIST_INSERT_HEAD(&snapshots->freed, watch, link);
+		event_active(snapshots->tell_freed, EV_TIMEOUT, 0);
+	}
+}
+
+static void on_tell_freed(evutil_socket_t fd, short events, void *opaque)
+{
+	struct snapshots *snapshots = opaque;
+	struct snapshot_watch *watch;
+
+	(void)fd;
+	(void)events;
+	while ((watch = LIST_FIRST(&snapshots->freed)) != NULL) {
+		LIST_REMOVE(watch, link);
+		watch->freed(watch);
+	}
+}
+
+static void finish_pending(struct snapshots *snapshots)
+{
+	struct pending *pending = STAILQ_FIRST(&snapshots->pending);
+
+	STAILQ_REMOVE_HEAD(&snapshots->pending, link);
+	free_pending(pending);
+	event_active(snapshots->next_load, EV_TIMEOUT, 0);
+}
+
+static void on_loaded(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded)
+{
+	struct snapshots *snapshots = opaque;
+	const struct pending *pending = STAILQ_FIRST(&snapshots->pending);
+	struct error_detail detail = { "" };
+
+	if (error) {
+		log_error("snapshot not loaded", log_text("snapshot", pending->name), log_text("path", pending->path),
+			  log_text("detail", error->message));
+	} else {
+		const struct catalog_registration registration = { .name = pending->name,
+								   .path = pending->path,
+								   .memory = loaded->memory,
+								   .state = loaded->state,
+								   .summary = loaded->summary };
+
+		if (catalog_register(snapshots->catalog, &registration, false, NULL, &detail)) {
+			log_error("snapshot not loaded", log_text("snapshot", pending->name),
+				  log_text("detail", detail.text));
+			(void)close(loaded->memory);
+			(void)close(loaded->state);
+		}
+	}
+	finish_pending(snapshots);
+}
+
+static void on_next_load(evutil_socket_t fd, short events, void *opaque)
+{
+	struct snapshots *snapshots = opaque;
+	const struct pending *pending = STAILQ_FIRST(&snapshots->pending);
+	struct snapshot_load_options options = {
+		.folder = AT_FDCWD, .known = true, .opaque = snapshots, .done = on_loaded
+	};
+	struct snapshot_load *load;
+
+	(void)fd;
+	(void)events;
+	if (!pending) {
+		snapshots->loaded(snapshots->server);
+		return;
+	}
+
+	options.path = pending->path;
+	if (snapshot_load_begin(snapshots->server, &options, &load)) {
+		log_error("snapshot not loaded", log_text("snapshot", pending->name), log_errno(ENOMEM));
+		finish_pending(snapshots);
+	}
+}
+
+void snapshots_load(struct snapshots *snapshots, void (*loaded)(struct server *server))
+{
+	snapshots->loaded = loaded;
+	event_active(snapshots->next_load, EV_TIMEOUT, 0);
+}
+
+static int make_parts(struct snapshots *snapshots, struct error_detail *detail)
+{
+	const char *state_dir = snapshots->server->config.state_dir;
+	struct event_base *base = snapshots->server->base;
+	unsigned int removed = 0;
+	int error;
+
+	snapshots->next_load = event_new(base, -1, 0, on_next_load, snapshots);
+	snapshots->tell_freed = event_new(base, -1, 0, on_tell_freed, snapshots);
+	if (!snapshots->next_load || !snapshots->tell_freed ||
+	    catalog_new(on_entry_gone, snapshots, &snapshots->catalog))
+		return -ENOMEM;
+
+	error = open_folder(AT_FDCWD, state_dir, &snapshots->state_dir, detail);
+	if (!error)
+		error = lock_folder(snapshots->state_dir, state_dir, detail);
+	if (!error)
+		error = open_folder(snapshots->state_dir, SNAPSHOTS_FOLDER, &snapshots->folder, detail);
+	if (!error)
+		error = read_catalog(snapshots, detail);
+	if (error)
+		return error;
+
+	if (publish_sweep(snapshots->folder, &removed) == 0 && removed > 0)
+		log_info("swept what an earlier daemon left", log_number("folders", removed));
+	return 0;
+}
+
+int snapshots_open(struct server *server, struct snapshots **ret_snapshots, struct error_detail *detail)
+{
+	struct snapshots *snapshots = calloc(1, sizeof(*snapshots));
+	int error;
+
+	if (!snapshots)
+		return -ENOMEM;
+
+	snapshots->server = server;
+	snapshots->state_dir = -1;
+	snapshots->folder = -1;
+	STAILQ_INIT(&snapshots->pending);
+	LIST_INIT(&snapshots->watches);
+	LIST_INIT(&snapshots->freed);
+	error = make_parts(snapshots, detail);
+	if (error) {
+		(void)snapshots_close(snapshots);
+		return error;
+	}
+
+	*ret_snapshots = snapshots;
+	return 0;
+}
+
+struct snapshots *snapshots_close(struct snapshots *snapshots)
+{
+	struct pending *pending;
+
+	if (!snapshots)
+		return NULL;
+
+	while ((pending = STAILQ_FIRST(&snapshots->pending)) != NULL) {
+		STAILQ_REMOVE_HEAD(&snapshots->pending, link);
+		free_pending(pending);
+	}
+	(void)catalog_free(snapshots->catalog);
+	if (snapshots->next_load)
+		event_free(snapshots->next_load);
+	if (snapshots->tell_freed)
+		event_free(snapshots->tell_freed);
+	if (snapshots->folder >= 0)
+		(void)close(snapshots->folder);
+	if (snapshots->state_dir >= 0)
+		(void)close(snapshots->state_dir);
+	free(snapshots);
+	return NULL;
+}
+
+struct catalog *snapshots_catalog(struct snapshots *snapshots)
+{
+	return snapshots->catalog;
+}
+
+int snapshots_folder(const struct snapshots *snapshots)
+{
+	return snapshots->folder;
+}
+
+void snapshots_path(const struct snapshots *snapshots, const char *name, char *path, size_t size)
+{
+	(void)snprintf(path, size, "%s/%s/%s", snapshots->server->config.state_dir, SNAPSHOTS_FOLDER, name);
+}
+
+/* ---- the catalog's file ---- */
+
+struct save {
+	int state_dir;
+	char *text;
+	size_t size;
+	struct error_detail detail;
+	void (*done)(void *opaque, int result, const struct error_detail *detail);
+	void *opaque;
+};
+
+static int write_catalog(void *opaque)
+{
+	struct save *save = opaque;
+
+	return publish_file(save->state_dir, CATALOG_FILE, save->text, save->size, &save->detail);
+}
+
+static void on_written(void *opaque, int result)
+{
+	struct save *save = opaque;
+
+	if (result)
+		log_error("catalog not saved", log_errno(result), log_text("detail", save->detail.text));
+	save->done(save->opaque, result, &save->detail);
+	free(save->text);
+	free(save);
+}
+
+int snapshots_save(struct snapshots *snapshots,
+		   void (*done)(void *opaque, int result, const struct error_detail *detail), void *opaque)
+{
+	struct save *save = calloc(1, sizeof(*save));
+	int error = -ENOMEM;
+
+	if (!save || catalog_to_text(snapshots->catalog, &save->text, &save->size))
+		goto failed;
+	save->state_dir = snapshots->state_dir;
+	save->done = done;
+	save->opaque = opaque;
+	error = file_thread_submit(snapshots->server->files, write_catalog, on_written, save);
+	if (error)
+		goto failed;
+	return 0;
+
+failed:
+	if (save)
+		free(save->text);
+	free(save);
+	return error;
+}
+
+/* ---- holders ---- */
+
+uint64_t snapshots_start_holder(struct snapshots *snapshots)
+{
+	return START_HOLDER | ++snapshots->last_start;
+}
+
+void snapshot_release(struct server *server, struct catalog_entry *entry, uint64_t holder)
+{
+	(void)catalog_release(server->snapshots->catalog, entry, holder);
+}
+
+uint64_t snapshot_hand_over(struct server *server, struct catalog_entry *entry, uint64_t start, uint64_t vm)
+{
+	if (catalog_hold(entry, vm))
+		return start;
+
+	snapshot_release(server, entry, start);
+	return vm;
+}
+
+void snapshot_watch_add(struct snapshots *snapshots, struct snapshot_watch *watch)
+{
+	LIST_INSERT_HEAD(&snapshots->watches, watch, link);
+}
+
+void snapshot_watch_remove(struct snapshot_watch *watch)
+{
+	LIST_REMOVE(watch, link);
+}
+
+bool snapshot_is_watched(const struct snapshots *snapshots, const struct catalog_entry *entry)
+{
+	const struct snapshot_watch *watch;
+
+	LIST_FOREACH(watch, &snapshots->watches, link)
+		if (watch->entry == entry)
+			return true;
+	return false;
+}
+
+/* ---- records ---- */
+
+const char *snapshot_text(const struct catalog_entry *entry)
+{
+	const char *name = catalog_entry_name(entry);
+
+	return name ? name : catalog_entry_path(entry);
+}
+
+static const char *holder_text(const struct server *server, uint64_t holder, char *text)
+{
+	const struct guest *vm;
+
+	if (!(holder & START_HOLDER))
+		return guest_id_text(holder, text);
+	TAILQ_FOREACH(vm, &server->vms, link)
+		if (vm->snapshot && vm->holder == holder)
+			return vm->id;
+	return "starting";
+}
+
+json_t *snapshot_users(const struct server *server, const struct catalog_entry *entry)
+{
+	cleanup_json json_t *users = json_array();
+	char text[GUEST_ID_SIZE];
+	size_t count, i;
+	const uint64_t *holders = catalog_entry_holders(entry, &count);
+
+	for (i = 0; i < count; i++)
+		if (json_array_append_new(users, json_string(holder_text(server, holders[i], text))))
+			return NULL;
+	return steal_pointer(users);
+}
+
+json_t *snapshot_to_json(const char *name, const char *path, const struct catalog_summary *summary, json_t *users)
+{
+	const struct machine_shape shape = { .vcpus = summary->vcpus,
+					     .cpu_template = summary->cpu_template,
+					     .memory_size = summary->memory_size };
+	cleanup_json json_t *json = NULL;
+	char created[TIME_TEXT_SIZE], crc[17];
+
+	time_to_text(summary->created_unix_ns, created);
+	(void)snprintf(crc, sizeof(crc), "%016" PRIx64, summary->state_crc64);
+	json = json_pack("{s:s?, s:s, s:s, s:s, s:o}", "name", name, "path", path, "created", created, "state_crc64",
+			 crc, "users", users ? users : json_array());
+	return json && shape_to_json(&shape, json) == 0 ? steal_pointer(json) : NULL;
+}
+
+json_t *snapshot_entry_to_json(const struct server *server, const struct catalog_entry *entry)
+{
+	return snapshot_to_json(catalog_entry_name(entry), catalog_entry_path(entry), catalog_entry_summary(entry),
+				snapshot_users(server, entry));
+}

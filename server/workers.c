@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the configuration's words and the pool's, and between what happens to workers and those who want to know.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "server/guest.h"
+#include "server/json_lossy.h"
+#include "server/log.h"
+#include "server/server.h"
+#include "server/workers.h"
+
+#define MIB_SHIFT 20
+
+const char *shape_text(const struct machine_shape *shape, char *text)
+{
+	(void)snprintf(text, SHAPE_TEXT_SIZE, "%" PRIu32 "x%" PRIu64 "-%s", shape->vcpus,
+		       shape->memory_size >> MIB_SHIFT, cpu_template_name(shape->cpu_template));
+	return text;
+}
+
+int shape_to_json(const struct machine_shape *shape, json_t *object)
+{
+	char text[SHAPE_TEXT_SIZE];
+	json_t *members =
+		json_pack("{s:s, s:I, s:I, s:s}", "shape", shape_text(shape, text), "vcpus", (json_int_t)shape->vcpus,
+			  "memory_mib", (json_int_t)(shape->memory_size >> MIB_SHIFT), "cpu_template",
+			  cpu_template_name(shape->cpu_template));
+
+	return members && json_object_update_new(object, members) == 0 ? 0 : -ENOMEM;
+}
+
+static void log_pool_event(const struct pool_event *event, const char *shape)
+{
+	const struct log_field fields[] = {
+		event->worker ? log_number("worker", event->worker) : log_text("worker", NULL),
+		event->pid ? log_number("pid", event->pid) : log_text("pid", NULL),
+		event->vm ? log_number("vm", (int64_t)event->vm) : log_text("vm", NULL),
+		log_text("shape", shape),
+		log_text("detail", event->text && event->text[0] ? event->text : NULL),
+		{ .type = LOG_FIELD_END },
+	};
+
+	log_write(event->is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, pool_event_name(event->kind), fields);
+}
+
+static void publish_pool_event(struct server *server, const struct pool_event *event, const char *shape)
+{
+	char vm[GUEST_ID_SIZE];
+
+	if (!event_bus_wants(&server->events, EVENT_POOL))
+		return;
+	event_bus_publish(&server->events, EVENT_POOL,
+			  json_pack("{s:s, s:I, s:I, s:s?, s:s?, s:o?}", "event", pool_event_name(event->kind),
+				    "worker", (json_int_t)event->worker, "pid", (json_int_t)event->pid, "vm",
+				    event->vm ? guest_id_text(event->vm, vm) : NULL, "shape", shape, "detail",
+				    event->text && event->text[0] ? json_lossy(event->text) : NULL));
+}
+
+static void on_pool_event(void *opaque, const struct pool_event *event)
+{
+	char text[SHAPE_TEXT_SIZE];
+	const char *shape = event->shape ? shape_text(event->shape, text) : NULL;
+
+	log_pool_event(event, shape);
+	publish_pool_event(opaque, event, shape);
+}
+
+static struct pool_options form_options(struct server *server)
+{
+	const struct config *config = &server->config;
+
+	return (struct pool_options){
+		.base = server->base,
+		.executable = "/proc/self/exe",
+		.worker_uid = config->worker_uid,
+		.worker_gid = config->worker_gid,
+		.workers_max = config->vms_max,
+		.queue_limit = config->queue_limit,
+		.reply_timeout_ms = config->reply_timeout_ms,
+		.stop_grace_ms = config->stop_grace_ms,
+		.default_limits = { .min = config->unconfigured_shape.min,
+				    .max = config->unconfigured_shape.max,
+				    .refill_concurrency = config->unconfigured_shape.refill_concurrency },
+		.opaque = server,
+		.event = on_pool_event,
+	};
+}
+
+static struct machine_shape form_shape(const struct config_shape *shape)
+{
+	return (struct machine_shape){ .vcpus = shape->vcpus,
+				       .cpu_template = (enum cpu_template)shape->cpu_template,
+				       .memory_size = (uint64_t)shape->memory_mib << MIB_SHIFT };
+}
+
+static int configure_shapes(struct server *server, struct error_detail *detail)
+{
+	const struct config_shapes *shapes = &server->config.shapes;
+	uint32_t i;
+
+	for (i = 0; i < shapes->count; i++) {
+		const struct config_shape *wanted = &shapes->items[i];
+		struct machine_shape shape = form_shape(wanted);
+		struct pool_shape_limits limits = { .min = wanted->min,
+						    .max = wanted->max,
+						    .refill_concurrency = wanted->refill_concurrency };
+		int error = pool_configure(server->pool, &shape, &limits, detail);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+int workers_start(struct server *server, struct error_detail *detail)
+{
+	struct pool_options options = form_options(server);
+	int error = pool_new(&options, &server->pool, detail);
+
+	return error ? error : configure_shapes(server, detail);
+}
+
+static bool is_configured(const struct config_shapes *shapes, const struct config_shape *wanted)
+{
+	uint32_t i;
+
+	for (i = 0; i < shapes->count; i++)
+		if (shapes->items[i].vcpus == wanted->vcpus && shapes->items[i].memory_mib == wanted->memory_mib &&
+		    shapes->items[i].cpu_template == wanted->cpu_template)
+			return true;
+	return false;
+}
+
+void workers_configure(struct server *server, const struct config_shapes *before)
+{
+	struct pool_options options = form_options(server);
+	struct error_detail detail = { "" };
+	uint32_t i;
+
+	pool_set_limits(server->pool, &options);
+	for (i = 0; i < before->count; i++) {
+		const struct machine_shape shape = form_shape(&before->items[i]);
+
+		if (!is_configured(&server->config.shapes, &before->items[i]))
+			(void)pool_configure(server->pool, &shape, &options.default_limits, &detail);
+	}
+	if (configure_shapes(server, &detail))
+		log_error("shape not configured", log_text("detail", detail.text));
+}
+
+/* What a worker or the loader refused to do, by the number that it gave. */
+static enum rpc_code code_for_refusal(int error)
+{
+	switch (-error) {
+	case EBADMSG:
+	case ENODATA:
+	case ESTALE:
+		return RPC_SNAPSHOT_DAMAGED;
+	case EOPNOTSUPP:
+		return RPC_HOST_MISMATCH;
+	case EPROTONOSUPPORT:
+		return RPC_FAILED_PRECONDITION;
+	case EINVAL:
+	case EFAULT:
+	case EFBIG:
+	case E2BIG:
+		return RPC_INVALID_ARGUMENT;
+	case ENOSPC:
+	case EDQUOT:
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+		return RPC_RESOURCE_EXHAUSTED;
+	case ESHUTDOWN:
+	case EBUSY:
+		return RPC_WRONG_VM_STATE;
+	default:
+		return RPC_INTERNAL;
+	}
+}
+
+static enum rpc_code code_for_status(const struct pool_result *result)
+{
+	switch (result->status) {
+	case POOL_EXHAUSTED:
+		return RPC_POOL_EXHAUSTED;
+	case POOL_DEADLINE:
+		return RPC_DEADLINE_EXCEEDED;
+	case POOL_REFUSED:
+		return code_for_refusal(result->error);
+	case POOL_WRONG_STATE:
+		return RPC_WRONG_VM_STATE;
+	case POOL_WORKER_DIED:
+		return RPC_WORKER_DIED;
+	case POOL_SHAPE_FAILING:
+		return RPC_SHAPE_FAILING;
+	case POOL_SHUTTING_DOWN:
+		return RPC_DRAINING;
+	case POOL_CANCELLED:
+		return RPC_CANCELLED;
+	case POOL_OK:
+		break;
+	}
+	return RPC_INTERNAL;
+}
+
+int workers_error(const struct pool_result *result, struct rpc_error *error)
+{
+	int number = rpc_error_set(error, code_for_status(result), "%s",
+				   result->detail.text[0] ? result->detail.text : "the worker gave no reason");
+
+	if (result->retry_after_ms)
+		error->retry_after_ms = result->retry_after_ms;
+	return number;
+}
+
+void workers_fail(struct call *call, const struct pool_result *result)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+
+	(void)workers_error(result, &error);
+	call_fail(call, &error);
+}
