@@ -116,9 +116,9 @@ int snapshot_files_open(int at, const char *path, struct snapshot_files *ret_fil
 	cleanup_close int folder = -1;
 	cleanup_close int state = -1;
 	cleanup_close int memory = -1;
-	struct stat folder_status;
-	struct stat state_status;
-	struct stat memory_status;
+	struct stat folder_status = { 0 };
+	struct stat state_status = { 0 };
+	struct stat memory_status = { 0 };
 	int r;
 
 	r = open_checked(at, path, NULL, S_IFDIR, &folder, &folder_status, detail);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * jansson prints either everything on one line or every scalar on its own. A snapshot's state has tables of CPUID leaves and MSRs that
- * read best a row to a line, so each array or object is printed on one line if it fits, and else broken, child by child.
+ * read best a row to a line, so each array or object is printed on one line if it fits, and else broken, child by child; but for arrays of
+ * scalars, which fill their lines. All elements of an array are of one kind here.
  */
 #include "snapshot/json_print.h"
 
@@ -9,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_MAX_LENGTH 200
+#define LINE_MAX_LENGTH 200 /* of an object or array that is printed on one line */
+#define FILL_MAX_LENGTH 180 /* of the lines of a long array of scalars: eight 64-bit numbers */
 #define INDENT          "  "
 
 static int print(FILE *stream, const json_t *value, unsigned depth);
@@ -54,10 +56,43 @@ static int print_members(FILE *stream, const json_t *object, unsigned depth)
 	return 0;
 }
 
-static int print_elements(FILE *stream, const json_t *array, unsigned depth)
+/* Numbers and strings: as many on a line as fit. */
+static int print_scalars(FILE *stream, const json_t *array, unsigned depth)
 {
+	size_t column = 0;
 	size_t index;
 	json_t *value;
+
+	json_array_foreach(array, index, value) {
+		char *text = json_dumps(value, JSON_ENCODE_ANY);
+		size_t length = text ? strlen(text) : 0;
+
+		if (!text)
+			return -ENOMEM;
+		if (index > 0 && column + length + 2 > FILL_MAX_LENGTH)
+			column = 0;
+		if (column == 0) {
+			(void)fputs(index > 0 ? ",\n" : "", stream);
+			indent(stream, depth);
+		} else {
+			(void)fputs(", ", stream);
+		}
+		(void)fputs(text, stream);
+		column += length + 2;
+		free(text);
+	}
+
+	return 0;
+}
+
+static int print_elements(FILE *stream, const json_t *array, unsigned depth)
+{
+	const json_t *first = json_array_get(array, 0);
+	size_t index;
+	json_t *value;
+
+	if (!json_is_object(first) && !json_is_array(first))
+		return print_scalars(stream, array, depth);
 
 	json_array_foreach(array, index, value) {
 		int r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON laid out for people and for diff(1): short arrays and objects on one line, long ones a line for each element.
+ * JSON laid out for people and for diff(1): short arrays and objects on one line, long ones a line for each child.
  */
 #ifndef EMBER_SNAPSHOT_JSON_PRINT_H
 #define EMBER_SNAPSHOT_JSON_PRINT_H

@@ -71,8 +71,13 @@ void json_printable(const char *text, char *ret_text, size_t size)
 {
 	size_t length = 0;
 
-	for (; text[length] && length + 1 < size; length++)
-		ret_text[length] = text[length] >= ' ' && text[length] <= '~' ? text[length] : '?';
+	for (; text[length] && length + 1 < size; length++) {
+		bool printable = text[length] >= ' ' && text[length] <= '~';
+
+		ret_text[length] = '?';
+		if (printable)
+			ret_text[length] = text[length];
+	}
 	ret_text[length] = '\0';
 }
 

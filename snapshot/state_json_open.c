@@ -17,7 +17,7 @@
 #include "snapshot/state_json_form.h"
 
 #define NESTING_MAX   16
-#define VALUES_MAX    (256 * 1024) /* a state with everything at its greatest has fewer than 60,000 */
+#define VALUES_MAX    262144 /* a state with everything at its greatest has fewer than 60,000 */
 #define FORMAT_DIGITS 4
 
 /* Step over an expected text. */

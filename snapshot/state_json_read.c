@@ -92,7 +92,7 @@ static int read_table(const json_t *object, const char *name, const struct state
 static int read_header(const json_t *document, struct json_path *path, struct vm_state *ret_state,
 		       struct snapshot_metadata *ret_metadata, struct error_detail *detail)
 {
-	enum cpu_template cpu_template;
+	enum cpu_template cpu_template = CPU_TEMPLATE_HOST;
 	char created[TIME_TEXT_SIZE];
 	char template_name[32];
 	uint64_t vcpu_count = 0;

@@ -11,6 +11,7 @@
 #include "kvm/msr.h"
 #include "kvm/vcpu_state.h"
 
+/* Names of members cannot stand in parentheses. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define REGISTER(member) STATE_FIELD(struct kvm_regs, member, FIELD_U64)
 
 static const struct state_field regs_fields[] = {
@@ -251,3 +252,4 @@ const struct state_field clock_state_fields[] = {
 	STATE_FIELD(struct kvm_clock_data, host_tsc, FIELD_U64),
 	STATE_FIELDS_END,
 };
+/* NOLINTEND(bugprone-macro-parentheses) */

@@ -117,8 +117,8 @@ int time_from_text(const char *text, uint64_t *ret_unix_ns)
 	if (date.year < 1970 || date.month < 1 || date.month > 12 || date.day < 1)
 		return -EINVAL;
 
-	seconds = days_from_date(&date) * SECONDS_PER_DAY + digits(text, 11, 2) * 3600 + digits(text, 14, 2) * 60 +
-		  digits(text, 17, 2);
+	seconds = days_from_date(&date) * SECONDS_PER_DAY + UINT64_C(3600) * digits(text, 11, 2) +
+		  UINT64_C(60) * digits(text, 14, 2) + digits(text, 17, 2);
 	if (seconds > UINT64_MAX / NS_PER_SECOND)
 		return -EINVAL;
 	unix_ns = seconds * NS_PER_SECOND;

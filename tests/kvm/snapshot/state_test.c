@@ -83,6 +83,11 @@ static void blank_time(struct vm_state *state)
 	}
 }
 
+static bool same_bytes(const void *left, const void *right, size_t size)
+{
+	return memcmp(left, right, size) == 0;
+}
+
 static void compare_states(struct vm_state *left, struct vm_state *right)
 {
 	blank_time(left);
@@ -95,7 +100,7 @@ static void compare_states(struct vm_state *left, struct vm_state *right)
 		compare_tables(vcpu_state_fields, &left->vcpus[i], &right->vcpus[i], name);
 	}
 	/* And bit for bit: the tables leave nothing out that KVM gives. */
-	CHECK(memcmp(left, right, sizeof(*left)) == 0);
+	CHECK(same_bytes(left, right, sizeof(*left)));
 }
 
 /* ---- something distinctive ---- */
@@ -142,9 +147,9 @@ static void change_xsave(struct vcpu_state *state)
 	}
 	memcpy(state->xsave, head, sizeof(head));
 	memcpy(state->xsave + 24, &mxcsr, sizeof(mxcsr));
-	for (unsigned i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++)
 		memset(state->xsave + 32 + 16 * i, (int)(0x80 + i), 10);
-	for (unsigned i = 0; i < 16; i++)
+	for (size_t i = 0; i < 16; i++)
 		memset(state->xsave + 160 + 16 * i, (int)(0x10 + i), 16);
 	/* With AVX, also the upper halves (Intel SDM volume 1, 13.4). */
 	if (state->xcrs.nr_xcrs > 0 && (state->xcrs.xcrs[0].value & 4)) {

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,17 +14,26 @@
 
 #include "snapshot/catalog.h"
 
+#define LIST_SIZE 256
+
 static struct catalog *catalog;
 static struct error_detail detail;
-static char gone[256]; /* names of what went, in order */
+static char gone[LIST_SIZE]; /* names of what went, in order */
+
+static void append(char list[static LIST_SIZE], const char *text)
+{
+	size_t length = strlen(list);
+
+	(void)snprintf(list + length, LIST_SIZE - length, "%s", text);
+}
 
 static void note_gone(void *opaque, const struct catalog_entry *entry)
 {
 	const char *name = catalog_entry_name(entry);
 
 	cr_assert_eq(opaque, &detail);
-	strcat(gone, name ? name : catalog_entry_path(entry));
-	strcat(gone, " ");
+	append(gone, name ? name : catalog_entry_path(entry));
+	append(gone, " ");
 }
 
 static void setup(void)
@@ -263,17 +273,17 @@ static int collect(void *opaque, const char *name, const char *path)
 {
 	char *list = opaque;
 
-	strcat(list, name);
-	strcat(list, "=");
-	strcat(list, path);
-	strcat(list, ";");
+	append(list, name);
+	append(list, "=");
+	append(list, path);
+	append(list, ";");
 	return strcmp(name, "stop") == 0 ? -ECANCELED : 0;
 }
 
 Test(catalog, text_there_and_back)
 {
 	struct catalog_registration registration = sample("b", "/snap\"shots/\xc3\xa4");
-	char list[256] = "";
+	char list[LIST_SIZE] = "";
 	size_t size;
 	char *text;
 
@@ -319,7 +329,7 @@ Test(catalog, bad_texts)
 		{ "{\"format\": 1, \"snapshots\": [{\"name\": \"a\", \"path\": \"/\", \"x\": 1}]}", "nothing else" },
 		{ "{\"format\": 1, \"snapshots\": []} x", "line 1" },
 	};
-	char list[64] = "";
+	char list[LIST_SIZE] = "";
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		cr_assert_eq(catalog_from_text(bad[i].text, strlen(bad[i].text), collect, list, &detail), -EINVAL, "%s",
@@ -334,7 +344,7 @@ Test(catalog, a_visit_can_stop)
 {
 	static const char text[] = "{\"format\": 1, \"snapshots\": [{\"name\": \"stop\", \"path\": \"/1\"}, "
 				   "{\"name\": \"b\", \"path\": \"/2\"}]}";
-	char list[64] = "";
+	char list[LIST_SIZE] = "";
 
 	cr_assert_eq(catalog_from_text(text, strlen(text), collect, list, &detail), -ECANCELED);
 	cr_assert_str_eq(list, "stop=/1;");

@@ -204,7 +204,7 @@ Test(publish, a_full_disk_leaves_the_old_snapshot_and_no_temporary)
 	static char block[4096];
 	ssize_t written;
 
-	if (!scratch_make_small(&small, 256 * 1024))
+	if (!scratch_make_small(&small, 262144))
 		cr_skip_test("mounting a tmpfs needs root");
 
 	cr_assert_eq(publication_begin(small.fd, "one", false, &publication, &detail), 0);
@@ -228,10 +228,10 @@ Test(publish, a_full_disk_leaves_the_old_snapshot_and_no_temporary)
 Test(publish, a_small_file_on_a_full_disk_stays_as_it_was)
 {
 	struct scratch small;
-	static char filler[64 * 1024];
-	static char large[64 * 1024];
+	static char filler[65536];
+	static char large[65536];
 
-	if (!scratch_make_small(&small, 96 * 1024))
+	if (!scratch_make_small(&small, 98304))
 		cr_skip_test("mounting a tmpfs needs root");
 
 	cr_assert_eq(publish_file(small.fd, "catalog.json", "[]", 2, &detail), 0, "%s", detail.text);

@@ -86,7 +86,7 @@ static void fill_devices(struct vm_state *state)
 		struct device_record *record = &state->devices[state->device_count++];
 
 		cr_assert_not_null(ops, "%s", names[i]);
-		strcpy(record->name, names[i]);
+		(void)snprintf(record->name, sizeof(record->name), "%s", names[i]);
 		record->instance = (uint32_t)i;
 		record->size = ops->state_size;
 		fill(ops->state_fields, record->data, 2);
@@ -124,7 +124,7 @@ struct sample *sample_new(uint32_t vcpus, uint32_t rows)
 	for (uint32_t i = 0; i < vcpus; i++)
 		fill_vcpu(&sample->state.vcpus[i], rows);
 
-	strcpy(sample->metadata.ember_version, "0.1.0");
+	memcpy(sample->metadata.ember_version, "0.1.0", sizeof("0.1.0"));
 	sample->metadata.host_tsc_khz = 2400000;
 	sample->metadata.host_xsave_size = 4096;
 	sample->checksums.count = 3;

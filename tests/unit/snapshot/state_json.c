@@ -139,9 +139,9 @@ Test(state_json, every_flipped_bit_is_refused)
 
 	for (size_t i = 0; i < size; i += i < 100 ? 1 : 61)
 		for (unsigned bit = 0; bit < 8; bit++) {
-			text[i] ^= (char)(1U << bit);
+			((uint8_t *)text)[i] ^= (uint8_t)(1U << bit);
 			cr_assert_lt(read_text(text, size), 0, "byte %zu, bit %u", i, bit);
-			text[i] ^= (char)(1U << bit);
+			((uint8_t *)text)[i] ^= (uint8_t)(1U << bit);
 		}
 	cr_assert_eq(read_text(text, size), 0, "%s", detail.text);
 	free(text);

@@ -60,7 +60,7 @@
 #define PATTERN_CR8       7
 #define PATTERN_FS_BASE   0x00001f1f1f1f1f10
 #define PATTERN_GS_BASE   0x00002e2e2e2e2e20
-#define PATTERN_DR(n)     (0x0000d00d00000000 + 0x1000 * (n))
+#define PATTERN_DR(n)     (0x0000d00d00000000 + ((n) << 12))
 #define PATTERN_DR7       0x00330400 /* lengths and kinds of break point 0 and 1; none enabled */
 #define PATTERN_GDT_LIMIT 0x4f
 #define SELECTOR_DATA     0x10
