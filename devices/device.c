@@ -15,6 +15,7 @@
 #include "devices/i8042.h"
 #include "devices/serial.h"
 #include "devices/signal_port.h"
+#include "devices/virtio/blk/blk.h"
 #include "devices/virtio/rng.h"
 
 #define PATH_MAX_BYTES 160
@@ -24,6 +25,7 @@ static const struct device_ops *const device_kinds[] = {
 	&i8042_ops,
 	&signal_port_ops,
 	&virtio_rng_ops,
+	&virtio_blk_ops,
 };
 
 const struct device_ops *device_ops_find(const char *name)
