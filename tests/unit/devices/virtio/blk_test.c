@@ -120,7 +120,7 @@ static uint32_t written(void)
 
 Test(virtio_blk, it_says_what_it_is)
 {
-	struct virtio_blk_config config;
+	struct virtio_blk_config config = { 0 };
 
 	cr_assert_eq(driver_read(&driver, VIRTIO_MMIO_DEVICE_ID), VIRTIO_ID_BLOCK);
 	for (uint32_t i = 0; i < sizeof(config); i += 4)
