@@ -120,11 +120,13 @@ static uint32_t written(void)
 
 Test(virtio_blk, it_says_what_it_is)
 {
-	struct virtio_blk_config config = { 0 };
+	struct virtio_blk_config config;
+	uint32_t words[sizeof(config) / 4];
 
 	cr_assert_eq(driver_read(&driver, VIRTIO_MMIO_DEVICE_ID), VIRTIO_ID_BLOCK);
-	for (uint32_t i = 0; i < sizeof(config); i += 4)
-		((uint32_t *)&config)[i / 4] = driver_read(&driver, VIRTIO_MMIO_CONFIG + i);
+	for (uint32_t i = 0; i < sizeof(config) / 4; i++)
+		words[i] = driver_read(&driver, VIRTIO_MMIO_CONFIG + 4 * i);
+	memcpy(&config, words, sizeof(config));
 	cr_assert_eq(config.capacity, SECTORS);
 	cr_assert_eq(config.seg_max, VIRTQUEUE_SIZE_MAX - 2);
 	cr_assert_eq(config.blk_size, 512);
