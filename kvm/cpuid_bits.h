@@ -14,6 +14,7 @@
 #define CPUID_1_ECX_MONITOR      CPUID_BIT(3)
 #define CPUID_1_ECX_TSC_DEADLINE CPUID_BIT(24)
 #define CPUID_1_ECX_OSXSAVE      CPUID_BIT(27)
+#define CPUID_1_ECX_HYPERVISOR   CPUID_BIT(31)
 #define CPUID_1_EDX_APIC         CPUID_BIT(9)
 #define CPUID_1_EDX_DS           CPUID_BIT(21)
 #define CPUID_1_EDX_HTT          CPUID_BIT(28)
@@ -24,7 +25,7 @@
 /* SSE3, SSSE3, SSE4.1, SSE4.2, x2APIC, POPCNT, TSC deadline, hypervisor. */
 #define CPUID_1_ECX_PORTABLE                                                                           \
 	(CPUID_BIT(0) | CPUID_BIT(9) | CPUID_BIT(19) | CPUID_BIT(20) | CPUID_BIT(21) | CPUID_BIT(23) | \
-	 CPUID_1_ECX_TSC_DEADLINE | CPUID_BIT(31))
+	 CPUID_1_ECX_TSC_DEADLINE | CPUID_1_ECX_HYPERVISOR)
 
 /*
  * FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC (0-9), SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36 (11-17), CLFSH (19), MMX, FXSR,

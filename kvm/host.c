@@ -176,10 +176,17 @@ static int host_probe_cpuid(struct kvm_host *host, struct error_detail *detail)
 	if (ioctl(host->fd, KVM_GET_SUPPORTED_CPUID, &host->supported_cpuid) < 0)
 		return host_fail(errno, detail, "KVM_GET_SUPPORTED_CPUID");
 
-	/* The in-kernel LAPIC has this, but kernels before 6.12 leave it to the VMM to say so. Source: api.rst, KVM_GET_SUPPORTED_CPUID. */
+	/*
+	 * What every guest of KVM has, but older kernels leave it to the VMM to say so: that there is a hypervisor, without which
+	 * Linux looks for no paravirtual clock; and, before 6.12, the deadline mode of the in-kernel LAPIC's timer. Source:
+	 * api.rst, KVM_GET_SUPPORTED_CPUID.
+	 */
 	features = cpuid_find(&host->supported_cpuid, 0x1, 0);
-	if (features && host_capability_value(host, KVM_CAP_TSC_DEADLINE_TIMER) != 0)
-		features->ecx |= CPUID_1_ECX_TSC_DEADLINE;
+	if (features) {
+		features->ecx |= CPUID_1_ECX_HYPERVISOR;
+		if (host_capability_value(host, KVM_CAP_TSC_DEADLINE_TIMER) != 0)
+			features->ecx |= CPUID_1_ECX_TSC_DEADLINE;
+	}
 	return 0;
 }
 
