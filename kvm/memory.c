@@ -99,6 +99,14 @@ int guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uint64_t
 	return 0;
 }
 
+bool guest_memory_is_whole(const struct guest_memory *memory)
+{
+	uint8_t *last = memory->host + memory->size - GUEST_MEMORY_PAGE;
+
+	/* Whatever is cut off, the last page goes with it. Older kernels (before 5.14) answer EINVAL: they cannot tell. */
+	return madvise(last, GUEST_MEMORY_PAGE, MADV_POPULATE_READ) == 0 || errno != EFAULT;
+}
+
 void guest_memory_release(struct guest_memory *memory)
 {
 	if (memory->host)

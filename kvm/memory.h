@@ -62,6 +62,12 @@ int guest_memory_write(struct guest_memory *memory, uint64_t gpa, const void *da
  */
 int guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uint64_t length, uint8_t **ret_host);
 
+/*
+ * Is there still something behind every page? False once the file that was laid has been cut short (a touch would
+ * raise SIGBUS). Touches the last page, so that it is for the end of a VM and not for its run.
+ */
+bool guest_memory_is_whole(const struct guest_memory *memory);
+
 /* Unmap the range. Takes a zeroed struct. The memslot must be gone (or its VM closed) first. */
 void guest_memory_release(struct guest_memory *memory);
 

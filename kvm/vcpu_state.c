@@ -35,6 +35,9 @@
  * (struct vcpu_fresh). Only the vCPU's own run changes XCRs, XSAVE, debug registers and MSRs (but for the TSC), so those that equal the fresh
  * value need no setting. What another vCPU's interrupts can reach (LAPIC, MP state, events) is always set.
  *
+ * A vCPU that has run takes no other CPUID, and no other value of the MSRs that say what the processor is
+ * (IA32_ARCH_CAPABILITIES, MSR_PLATFORM_INFO): setting a state that differs there fails and names the item.
+ *
  * TSC. KVM takes the TSCs of a VM's vCPUs that are set within a second of each other to be meant as one, so the vCPUs stay in
  * step although theirs were read one after the other. Where the host cannot set the TSC (kvm_host.tsc_settable), the
  * guest reads the host's; its deadline is then moved by as much as the TSC is off, so that the time that remained, remains.

@@ -48,6 +48,18 @@ static void stop_with(struct vcpu *vcpu, enum vcpu_stop stop, uint64_t code)
 	vcpu->stop = (struct vcpu_stop_info){ .stop = stop, .code = code };
 }
 
+/*
+ * Memory that is gone under a guest's code or page tables shows as an instruction that cannot be fetched, or as faults up to the
+ * third: name the cause and not the effect.
+ */
+static void stop_with_failure(struct vcpu *vcpu, enum vcpu_stop stop, uint64_t code)
+{
+	if (guest_memory_is_whole(&vcpu->vm->memory))
+		stop_with(vcpu, stop, code);
+	else
+		stop_with(vcpu, VCPU_STOP_MEMORY_FAULT, 0);
+}
+
 static void note_handler(struct vcpu *vcpu, enum vcpu_handler_result result)
 {
 	if (result == VCPU_HANDLER_STOP)
@@ -111,13 +123,13 @@ static enum exit_result handle_exit(struct vcpu *vcpu)
 	case KVM_EXIT_INTR:
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		stop_with(vcpu, VCPU_STOP_SHUTDOWN, 0);
+		stop_with_failure(vcpu, VCPU_STOP_SHUTDOWN, 0);
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
 		stop_with(vcpu, VCPU_STOP_SYSTEM_EVENT, run->system_event.type);
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
-		stop_with(vcpu, VCPU_STOP_INTERNAL_ERROR, run->internal.suberror);
+		stop_with_failure(vcpu, VCPU_STOP_INTERNAL_ERROR, run->internal.suberror);
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
 		stop_with(vcpu, VCPU_STOP_ENTRY_FAILED, run->fail_entry.hardware_entry_failure_reason);

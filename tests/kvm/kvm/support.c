@@ -219,8 +219,11 @@ void shell_wait_reports(struct shell *shell, size_t count)
 	struct recorder *recorder = &shell->recorder;
 
 	pthread_mutex_lock(&recorder->lock);
-	while (recorder->report_count < count)
+	while (recorder->report_count < count && recorder->stop_count == 0)
 		pthread_cond_wait(&recorder->changed, &recorder->lock);
+	cr_assert_geq(recorder->report_count, count, "vCPU %u stopped for %s at 0x%llx after %zu reports",
+		      recorder->stop_index, vcpu_stop_name(recorder->stop.stop), (unsigned long long)recorder->stop.rip,
+		      recorder->report_count);
 	pthread_mutex_unlock(&recorder->lock);
 }
 
