@@ -16,10 +16,10 @@
 #define MSR_INDEX_TSC_DEADLINE 0x000006e0U
 
 struct msr_description {
-	uint32_t index;
 	const char *name; /* as the Intel SDM volume 4 or the AMD APM names it: "IA32_SYSENTER_CS" */
-	bool mandatory;   /* a host that lists it but cannot give it back cannot hold snapshots */
-	bool unlisted;    /* KVM_GET_MSR_INDEX_LIST does not name it where KVM has it: tried in any case */
+	uint32_t index;
+	bool mandatory; /* a host that lists it but cannot give it back cannot hold snapshots */
+	bool unlisted;  /* KVM_GET_MSR_INDEX_LIST does not name it where KVM has it: tried in any case */
 };
 
 /* The MSRs that Ember saves, in the order in which they are restored; msr.c says where the order matters. */

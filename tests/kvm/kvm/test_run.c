@@ -534,10 +534,13 @@ Test(processors, a_halted_one_moves_and_wakes)
 	cr_assert_eq(vcpu_set_state(to->vcpus[1], state, &detail), 0, "%s", detail.text);
 	shell_free(from);
 
-	/* The boot processor halts with interrupts on and nobody wakes it; an NMI wakes the other. */
+	/*
+	 * The boot processor halts with interrupts on and nobody wakes it; an NMI wakes the other. KVM_NMI waits for a KVM_RUN
+	 * to end, and this one's would not: so it comes first.
+	 */
+	cr_assert_eq(ioctl(vcpu_fd(to->vcpus[1]), KVM_NMI, 0), 0);
 	cr_assert_eq(vcpu_run(to->vcpus[0]), 0);
 	cr_assert_eq(vcpu_run(to->vcpus[1]), 0);
-	cr_assert_eq(ioctl(vcpu_fd(to->vcpus[1]), KVM_NMI, 0), 0);
 	cr_assert_eq(shell_wait_stop(to, 1).stop, VCPU_STOP_HANDLER);
 	cr_assert_eq(to->recorder.stop_index, 1);
 	cr_assert_eq(shell_report_count(to), 1);

@@ -134,7 +134,7 @@ Test(state, system_registers)
 	cr_assert_eq(ioctl(from_fd(&trio), KVM_GET_SREGS, &sregs), 0);
 	for (unsigned int i = 0; i < 8; i++) {
 		segments[i]->selector = (uint16_t)(0x100 + 8 * i);
-		segments[i]->base = 0x10000 * (i + 1);
+		segments[i]->base = UINT64_C(0x10000) * (i + 1);
 		segments[i]->limit = 0xfff + i * 0x1000;
 		segments[i]->g = 0;
 	}
