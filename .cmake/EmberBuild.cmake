@@ -21,7 +21,9 @@ target_compile_definitions(ember_flags INTERFACE _GNU_SOURCE EMBER_VERSION="${PR
 target_compile_options(ember_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wformat=2 -Werror
   # snprintf() is how a sentence is cut to the room that it has: that it may be cut is no mistake
-  -Wno-format-truncation>)
+  $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
+  # this is GNU C: an ioctl's header stands before its entries
+  $<$<C_COMPILER_ID:Clang>:-Wno-gnu-variable-sized-type-not-at-end>>)
 if(EMBER_SANITIZE)
   target_compile_definitions(ember_flags INTERFACE EMBER_SANITIZE=1)
   target_compile_options(ember_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
