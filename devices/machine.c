@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 
 #include "devices/i8042.h"
+#include "devices/machine_virtio.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -68,7 +69,13 @@ int machine_shape_check(const struct machine_shape *shape, struct error_detail *
 		return -EINVAL;
 	}
 
-	return 0;
+	return machine_check_virtio(shape, detail);
+}
+
+bool machine_shape_equal(const struct machine_shape *one, const struct machine_shape *other)
+{
+	return one->vcpus == other->vcpus && one->cpu_template == other->cpu_template &&
+	       one->memory_size == other->memory_size && one->disks == other->disks && one->rngs == other->rngs;
 }
 
 /* devices */
@@ -180,7 +187,28 @@ static int add_devices(struct machine *machine, struct error_detail *detail)
 		}
 	}
 
-	return 0;
+	return machine_add_virtio(machine, detail);
+}
+
+/* Devices that work by themselves stop and go with the vCPUs. What a device cannot finish, a snapshot asks it again. */
+static void drain_devices(struct machine *machine)
+{
+	for (size_t i = 0; i < machine->bus.device_count; i++) {
+		struct device *device = machine->bus.devices[i];
+
+		if (device->ops->drain)
+			(void)device->ops->drain(device);
+	}
+}
+
+static void resume_devices(struct machine *machine)
+{
+	for (size_t i = 0; i < machine->bus.device_count; i++) {
+		struct device *device = machine->bus.devices[i];
+
+		if (device->ops->resume)
+			device->ops->resume(device);
+	}
 }
 
 /* vCPU handlers */
@@ -398,6 +426,7 @@ int machine_run(struct machine *machine)
 
 	machine->started = true;
 	machine->running = true;
+	resume_devices(machine);
 	pthread_mutex_lock(&machine->lock);
 	for (uint32_t i = 0; r == 0 && i < machine->shape.vcpus; i++)
 		r = vcpu_run(machine->vcpus[i]);
@@ -419,6 +448,7 @@ void machine_pause(struct machine *machine)
 			vcpu_pause(machine->vcpus[i]);
 	}
 
+	drain_devices(machine);
 	machine->running = false;
 }
 

@@ -24,13 +24,21 @@
 #include "kvm/vm.h"
 
 #define MACHINE_VCPUS_MAX 8
+#define MACHINE_DISKS_MAX 8
+#define MACHINE_RNGS_MAX  1
 
 /* What a warm machine must match to take a snapshot: the part of a VM that is built before a request is known. */
 struct machine_shape {
 	uint32_t vcpus; /* 1 .. MACHINE_VCPUS_MAX */
 	enum cpu_template cpu_template;
 	uint64_t memory_size; /* bytes; whole MiB */
+	/* Virtio devices, each absent for the guest until it is configured. */
+	uint32_t disks; /* 0 .. MACHINE_DISKS_MAX */
+	uint32_t rngs;  /* 0 .. MACHINE_RNGS_MAX */
 };
+
+/* Can a snapshot of the one be restored into the other? */
+bool machine_shape_equal(const struct machine_shape *one, const struct machine_shape *other);
 
 /* 0, or -EINVAL with the field in detail. */
 int machine_shape_check(const struct machine_shape *shape, struct error_detail *detail);
@@ -71,6 +79,16 @@ struct machine_create_times {
 };
 
 struct machine;
+struct virtio_blk;    /* devices/virtio/blk/blk.h */
+struct virtio_device; /* devices/virtio/virtio.h */
+struct virtio_rng;    /* devices/virtio/rng.h */
+
+/* Where the guest finds a virtio device, absent or present; what ACPI tells it of those present. */
+struct machine_window {
+	struct virtio_device *device;
+	uint64_t base; /* guest-physical; VIRTIO_MMIO_WINDOW bytes */
+	uint32_t gsi;  /* an edge-triggered line */
+};
 
 /* What a vCPU's handlers are given: which vCPU of which machine. */
 struct machine_vcpu {
@@ -85,6 +103,11 @@ struct machine {
 	struct bus bus;
 	struct serial *serial;
 	struct signal_port *signal_port;
+	/* As many as the shape says; to be configured before a boot or a restore. */
+	struct virtio_blk *disks[MACHINE_DISKS_MAX];
+	struct virtio_rng *rngs[MACHINE_RNGS_MAX];
+	uint32_t window_count;
+	struct machine_window windows[MACHINE_DISKS_MAX + MACHINE_RNGS_MAX];
 	struct machine_callbacks callbacks;
 	struct cpuid_table *cpuid; /* of each vCPU, shape.vcpus tables */
 	struct machine_vcpu handles[MACHINE_VCPUS_MAX];
@@ -130,7 +153,8 @@ int machine_boot_image(struct machine *machine, int image, enum entry_mode mode,
 int machine_run(struct machine *machine);
 
 /*
- * Stop all vCPUs at instruction boundaries, together; returns when all are parked. Not from a vCPU's thread. The
+ * Stop all vCPUs at instruction boundaries, together; returns when all are parked, and devices have finished what was
+ * in flight: guest memory does not change any more. Not from a vCPU's thread. The
  * machine may have exited meanwhile: see machine_has_exited().
  */
 void machine_pause(struct machine *machine);

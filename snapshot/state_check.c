@@ -125,11 +125,23 @@ int vm_state_check(const struct vm_state *state, struct error_detail *detail)
 	return r;
 }
 
+/* How many devices of a kind there are. Nothing of the state is trusted: see vm_state_check(). */
+static uint32_t count_devices(const struct vm_state *state, const char *name)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < state->device_count && i < VM_STATE_DEVICES_MAX; i++)
+		count += strncmp(state->devices[i].name, name, sizeof(state->devices[i].name)) == 0;
+	return count;
+}
+
 void vm_state_shape(const struct vm_state *state, struct machine_shape *ret_shape)
 {
 	*ret_shape = (struct machine_shape){
 		.vcpus = state->vcpu_count,
 		.cpu_template = state->cpu_template,
 		.memory_size = state->memory_size,
+		.disks = count_devices(state, "virtio_blk"),
+		.rngs = count_devices(state, "virtio_rng"),
 	};
 }

@@ -187,4 +187,8 @@ void virtio_write_queue_ready(struct virtio_device *device, struct virtqueue *qu
 bool virtio_in_feature_phase(const struct virtio_device *device);
 bool virtio_in_queue_phase(const struct virtio_device *device);
 
+/* What virtio devices of every kind ask of the kernel beyond kvm_runtime_syscalls[]; see runtime.c. */
+extern const int virtio_runtime_syscalls[];
+extern const size_t virtio_runtime_syscall_count;
+
 #endif

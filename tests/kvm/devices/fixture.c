@@ -61,7 +61,7 @@ static void on_exited(void *opaque, const struct machine_exit_info *info)
 	pthread_mutex_unlock(&observer->lock);
 }
 
-void fixture_build(struct fixture *fixture, uint32_t vcpus, uint64_t memory_mib)
+void fixture_build_shape(struct fixture *fixture, const struct machine_shape *shape)
 {
 	const struct machine_callbacks callbacks = {
 		.opaque = &fixture->observer,
@@ -69,18 +69,24 @@ void fixture_build(struct fixture *fixture, uint32_t vcpus, uint64_t memory_mib)
 		.output_ready = on_output,
 		.exited = on_exited,
 	};
-	const struct machine_shape shape = {
-		.vcpus = vcpus,
-		.cpu_template = CPU_TEMPLATE_HOST,
-		.memory_size = memory_mib << 20,
-	};
 	struct error_detail detail = { 0 };
 
 	memset(fixture, 0, sizeof(*fixture));
 	pthread_mutex_init(&fixture->observer.lock, NULL);
 	pthread_cond_init(&fixture->observer.changed, NULL);
-	cr_assert_eq(machine_create(fixture_host(), &shape, &callbacks, &fixture->machine, NULL, &detail), 0, "%s",
+	cr_assert_eq(machine_create(fixture_host(), shape, &callbacks, &fixture->machine, NULL, &detail), 0, "%s",
 		     detail.text);
+}
+
+void fixture_build(struct fixture *fixture, uint32_t vcpus, uint64_t memory_mib)
+{
+	const struct machine_shape shape = {
+		.vcpus = vcpus,
+		.cpu_template = CPU_TEMPLATE_HOST,
+		.memory_size = memory_mib << 20,
+	};
+
+	fixture_build_shape(fixture, &shape);
 }
 
 int fixture_image(const uint8_t *image, size_t size)

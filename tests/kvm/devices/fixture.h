@@ -30,6 +30,7 @@ const struct kvm_host *fixture_host(void);
 
 /* A machine that has not been booted. Fails the test on any error. */
 void fixture_build(struct fixture *fixture, uint32_t vcpus, uint64_t memory_mib);
+void fixture_build_shape(struct fixture *fixture, const struct machine_shape *shape);
 
 /* The same, booted from an image, and running. */
 void fixture_start(struct fixture *fixture, uint32_t vcpus, enum entry_mode mode, const uint8_t *image, size_t size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Interrupts of the long-mode guests: an IDT with one gate, and the two 8259As (Intel 8259A data sheet: ICW1 to ICW4).
+ * Interrupts of the long-mode guests: an IDT with the gates that are wanted, and the two 8259As (Intel 8259A data sheet: ICW1 to ICW4).
  */
 #include "platform.h"
 
@@ -25,18 +25,22 @@ extern char irq4_entry[];
 
 static struct gate gates[IRQ_BASE + 16];
 
-void set_up_irq4(void)
+void set_up_irqs(uint8_t lines)
 {
 	uint64_t entry = (uint64_t)irq4_entry;
 	struct table_register idt = { .limit = sizeof(gates) - 1, .base = (uint64_t)gates };
 
-	gates[IRQ_BASE + 4] = (struct gate){
-		.offset_low = (uint16_t)entry,
-		.selector = CODE_SELECTOR,
-		.attributes = 0x8e00, /* present, 64-bit interrupt gate */
-		.offset_middle = (uint16_t)(entry >> 16),
-		.offset_high = (uint32_t)(entry >> 32),
-	};
+	for (unsigned int i = 0; i < 8; i++) {
+		if (!(lines & 1 << i))
+			continue;
+		gates[IRQ_BASE + i] = (struct gate){
+			.offset_low = (uint16_t)entry,
+			.selector = CODE_SELECTOR,
+			.attributes = 0x8e00, /* present, 64-bit interrupt gate */
+			.offset_middle = (uint16_t)(entry >> 16),
+			.offset_high = (uint32_t)(entry >> 32),
+		};
+	}
 	__asm__ volatile("lidt %0" : : "m"(idt));
 
 	out8(0x20, 0x11);
@@ -47,6 +51,11 @@ void set_up_irq4(void)
 	out8(0xa1, 0x02);
 	out8(0x21, 0x01);
 	out8(0xa1, 0x01);
-	out8(0x21, 0xff & ~(1 << 4));
+	out8(0x21, (uint8_t)~lines);
 	out8(0xa1, 0xff);
+}
+
+void set_up_irq4(void)
+{
+	set_up_irqs(1 << 4);
 }

@@ -80,6 +80,9 @@ static inline void signal_host(uint8_t number)
 /* Start the PICs, with IRQ 4 alone unmasked, and send it to guest_irq4(). Interrupts stay off. */
 void set_up_irq4(void);
 
+/* The same with these lines of the first PIC; all of them go to guest_irq4(). */
+void set_up_irqs(uint8_t lines);
+
 /* Halt until an interrupt has been served. Interrupts are off before and after. */
 static inline void wait_for_interrupt(void)
 {

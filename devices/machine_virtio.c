@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine's virtio devices.
+ *
+ * They are made with the machine, before it is known what they will be: their threads exist before the process is
+ * confined, and what KVM does slowly (an irqfd, an ioeventfd for each queue) is done off the request path. Until it is
+ * configured a device is absent: its window says so.
+ *
+ * The n-th device has the n-th window and the n-th interrupt line from VIRTIO_MMIO_GSI_BASE. Lines are edges, raised by
+ * the device's eventfd. A notification is a write of a queue's number to one register: KVM turns it into an event for
+ * the device's thread, without an exit to us.
+ */
+#include "devices/machine_virtio.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/virtio_mmio.h>
+#include <string.h>
+
+#include "devices/virtio/blk/blk.h"
+#include "devices/virtio/mmio.h"
+#include "devices/virtio/rng.h"
+
+_Static_assert(MACHINE_DISKS_MAX + MACHINE_RNGS_MAX <= VIRTIO_MMIO_WINDOWS_MAX, "a window for each device");
+
+int machine_check_virtio(const struct machine_shape *shape, struct error_detail *detail)
+{
+	if (shape->disks > MACHINE_DISKS_MAX) {
+		error_detail_set(detail, "disks: %" PRIu32 " is more than %d", shape->disks, MACHINE_DISKS_MAX);
+		return -EINVAL;
+	}
+	if (shape->rngs > MACHINE_RNGS_MAX) {
+		error_detail_set(detail, "rngs: %" PRIu32 " is more than %d", shape->rngs, MACHINE_RNGS_MAX);
+		return -EINVAL;
+	}
+
+	return 0;
+}
+
+/* Lead the guest's notifications of each queue to the device's thread. */
+static int add_notifications(struct machine *machine, const struct virtio_device *device, uint64_t base)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < device->ops->queue_count; i++) {
+		const struct vm_ioeventfd notification = {
+			.address = base + VIRTIO_MMIO_QUEUE_NOTIFY,
+			.length = sizeof(uint32_t),
+			.match_value = true,
+			.value = i,
+			.eventfd = device->thread.wake_fd,
+		};
+
+		r = vm_ioeventfd_add(&machine->vm, &notification);
+	}
+
+	return r;
+}
+
+/* Give a new device to the bus, which frees it in the end, and a place to it. */
+static int attach(struct machine *machine, struct virtio_device *device)
+{
+	struct machine_window *window = &machine->windows[machine->window_count];
+	int r;
+
+	r = bus_add_device(&machine->bus, &device->device);
+	if (r < 0) {
+		device->device.ops->free(&device->device);
+		return r;
+	}
+
+	*window = (struct machine_window){
+		.device = device,
+		.base = VIRTIO_MMIO_WINDOWS_BASE + (uint64_t)machine->window_count * VIRTIO_MMIO_WINDOW,
+		.gsi = VIRTIO_MMIO_GSI_BASE + machine->window_count,
+	};
+	r = bus_add_region(&machine->bus, BUS_MMIO, window->base, VIRTIO_MMIO_WINDOW, 0, &device->device);
+	if (r == 0)
+		r = vm_irqfd_add(&machine->vm, device->interrupt_fd, -1, window->gsi);
+	if (r == 0)
+		r = add_notifications(machine, device, window->base);
+	if (r == 0)
+		machine->window_count++;
+	return r;
+}
+
+static int add_rng(struct machine *machine, uint32_t instance)
+{
+	int r = virtio_rng_new(instance, &machine->vm.memory, &machine->rngs[instance]);
+
+	return r < 0 ? r : attach(machine, virtio_rng_device(machine->rngs[instance]));
+}
+
+static int add_disk(struct machine *machine, uint32_t instance)
+{
+	int r = virtio_blk_new(instance, &machine->vm.memory, &machine->disks[instance]);
+
+	return r < 0 ? r : attach(machine, virtio_blk_device(machine->disks[instance]));
+}
+
+static int add_kind(struct machine *machine, const char *name, uint32_t count,
+		    int (*add)(struct machine *machine, uint32_t instance), struct error_detail *detail)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		int r = add(machine, i);
+
+		if (r < 0) {
+			error_detail_set(detail, "device %s %" PRIu32 ": %s", name, i, strerrordesc_np(-r));
+			return r;
+		}
+	}
+
+	return 0;
+}
+
+int machine_add_virtio(struct machine *machine, struct error_detail *detail)
+{
+	int r;
+
+	r = add_kind(machine, "virtio_rng", machine->shape.rngs, add_rng, detail);
+	if (r == 0)
+		r = add_kind(machine, "virtio_blk", machine->shape.disks, add_disk, detail);
+	return r;
+}
