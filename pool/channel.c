@@ -59,7 +59,9 @@ int channel_send(int channel, enum message_type type, uint64_t request, const vo
 		sent = sendmsg(channel, &packet, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
 	} while (sent < 0 && errno == EINTR);
 
-	return sent < 0 ? -errno : 0;
+	if (sent < 0)
+		return errno == ECONNRESET ? -EPIPE : -errno;
+	return 0;
 }
 
 int message_steal_fd(struct message *message, uint32_t index)
@@ -145,16 +147,26 @@ static int check_message(const struct message *message, size_t size, int flags, 
 	return 0;
 }
 
-static void terminate_texts(struct message *message)
+/* Texts end in logs, on terminals and in JSON, none of which is for the sender to steer. */
+static void clean_text(char *text, size_t size)
+{
+	text[size - 1] = '\0';
+	for (; *text != '\0'; text++) {
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+	}
+}
+
+static void clean_texts(struct message *message)
 {
 	switch (message->header.type) {
 	case MESSAGE_FAILED:
 	case MESSAGE_REFUSED:
-		message->payload.text.stage[sizeof(message->payload.text.stage) - 1] = '\0';
-		message->payload.text.text[sizeof(message->payload.text.text) - 1] = '\0';
+		clean_text(message->payload.text.stage, sizeof(message->payload.text.stage));
+		clean_text(message->payload.text.text, sizeof(message->payload.text.text));
 		break;
 	case MESSAGE_EXITED:
-		message->payload.exited.text[sizeof(message->payload.exited.text) - 1] = '\0';
+		clean_text(message->payload.exited.text, sizeof(message->payload.exited.text));
 		break;
 	default:
 		break;
@@ -200,6 +212,6 @@ int channel_receive(int channel, struct message *ret_message, bool wait, struct 
 		return result;
 	}
 
-	terminate_texts(ret_message);
+	clean_texts(ret_message);
 	return 0;
 }

@@ -27,7 +27,7 @@ int channel_pair(int ret_ends[2]);
 int channel_send(int channel, enum message_type type, uint64_t request, const void *payload, const int *fds, bool wait);
 
 /*
- * Receive one message: header, size and number of descriptors checked against the table, text terminated.
+ * Receive one message: header, size and number of descriptors checked against the table, texts terminated and printable ASCII.
  *
  * ret_message  on success the caller owns the descriptors in it: message_close_fds(), or message_steal_fd() for each it keeps
  * wait         block until there is one, else return -EAGAIN

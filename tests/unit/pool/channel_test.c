@@ -196,6 +196,23 @@ Test(channel, texts_arrive_terminated)
 	cr_assert_eq(strnlen(message.payload.exited.text, sizeof(exited.text)), sizeof(exited.text) - 1);
 }
 
+Test(channel, texts_arrive_printable)
+{
+	struct message_text text = { .stage = "a\tb", .text = "\033]0;title\007 \xc3\x28 \x7f done" };
+	struct message_exited exited = { .text = "one\ntwo" };
+	struct message message;
+	struct error_detail detail;
+
+	cr_assert_eq(channel_send(ends[0], MESSAGE_REFUSED, 0, &text, NULL, false), 0);
+	cr_assert_eq(channel_receive(ends[1], &message, false, &detail), 0);
+	cr_assert_str_eq(message.payload.text.stage, "a?b");
+	cr_assert_str_eq(message.payload.text.text, "?]0;title? ?( ? done");
+
+	cr_assert_eq(channel_send(ends[0], MESSAGE_EXITED, 0, &exited, NULL, false), 0);
+	cr_assert_eq(channel_receive(ends[1], &message, false, &detail), 0);
+	cr_assert_str_eq(message.payload.exited.text, "one?two");
+}
+
 Test(channel, a_full_socket_is_eagain_to_who_does_not_wait)
 {
 	struct message_console_data data = { .size = MESSAGE_CONSOLE_MAX };
