@@ -13,12 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kvm/file_status.h"
+
 /* How many bytes the image has, if it is one that fits into `room` bytes. */
 static int image_size(int image, uint64_t room, uint64_t *ret_size, struct error_detail *detail)
 {
 	struct stat status;
 
-	if (fstat(image, &status) < 0) {
+	if (file_status(image, &status) < 0) {
 		int r = -errno;
 
 		error_detail_set(detail, "image: fstat: %s", strerrordesc_np(-r));

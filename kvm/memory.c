@@ -16,6 +16,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "kvm/file_status.h"
+
 int guest_memory_reserve(uint64_t size, struct guest_memory *ret_memory)
 {
 	void *reserved;
@@ -50,7 +52,7 @@ int guest_memory_lay_snapshot(struct guest_memory *memory, int file, uint64_t fi
 
 	if (file_offset % GUEST_MEMORY_PAGE != 0)
 		return -EINVAL;
-	if (fstat(file, &status) < 0)
+	if (file_status(file, &status) < 0)
 		return -errno;
 	/* A page past the end of a file raises SIGBUS at its first touch: refuse now what would kill the guest later. */
 	if (status.st_size < 0 || file_offset > (uint64_t)status.st_size ||

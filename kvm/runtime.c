@@ -19,8 +19,7 @@ const int kvm_runtime_syscalls[] = {
 	SYS_rt_sigreturn,                      /* from its handler */
 	SYS_clock_gettime,                     /* only where the vDSO cannot answer */
 	SYS_mmap,                              /* guest_memory_lay_*(): MAP_FIXED over the reserved range */
-	SYS_fstat,                             /* guest_memory_lay_snapshot() checks the file's size; */
-	SYS_newfstatat,                        /* glibc from 2.33 on asks in this way */
+	SYS_fstat,                             /* guest_memory_lay_snapshot() checks the file's size: file_status() */
 	SYS_munmap,                            /* kvm_run, guest memory, a joined thread's stack */
 	SYS_close,         SYS_rt_sigprocmask, /* these three: a thread that ends, in glibc */
 	SYS_madvise,       SYS_exit,

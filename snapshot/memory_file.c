@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kvm/cleanup.h"
+#include "kvm/file_status.h"
 #include "snapshot/crc64.h"
 
 static int failed(int error, const char *step, uint64_t offset, struct error_detail *detail)
@@ -155,7 +156,7 @@ static int check_size(int file, uint64_t size, const struct memory_checksums *ch
 {
 	struct stat status;
 
-	if (fstat(file, &status) < 0)
+	if (file_status(file, &status) < 0)
 		return failed(errno, "cannot look at", 0, detail);
 	if ((uint64_t)status.st_size != size) {
 		error_detail_set(detail, "memory.snap has %ju bytes; the snapshot's memory has %ju",

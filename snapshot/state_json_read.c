@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "kvm/cleanup.h"
+#include "kvm/file_status.h"
 #include "snapshot/fields.h"
 #include "snapshot/folder.h"
 #include "snapshot/json_value.h"
@@ -319,7 +320,7 @@ static int read_file(int file, char **ret_text, size_t *ret_size, struct error_d
 	size_t size;
 	int r;
 
-	if (fstat(file, &status) < 0)
+	if (file_status(file, &status) < 0)
 		goto failed;
 	size = (uint64_t)status.st_size > SNAPSHOT_STATE_SIZE_MAX ? SNAPSHOT_STATE_SIZE_MAX + 1
 								  : (size_t)status.st_size;

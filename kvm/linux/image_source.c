@@ -13,11 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kvm/file_status.h"
+
 int image_source_from_file(int fd, const char *what, struct image_source *ret_source, struct error_detail *detail)
 {
 	struct stat status;
 
-	if (fstat(fd, &status) < 0) {
+	if (file_status(fd, &status) < 0) {
 		int saved_errno = errno;
 
 		error_detail_set(detail, "%s: %s", what, strerrordesc_np(saved_errno));

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "kvm/cleanup.h"
+#include "kvm/file_status.h"
 #include "pool/process/child.h"
 #include "pool/process/exit_status.h"
 #include "snapshot/check.h"
@@ -26,17 +27,11 @@
 #include "snapshot/state_json.h"
 
 static const struct sandbox_rule loader_rules[] = {
-	SANDBOX_ALLOW(recvmsg),
-	SANDBOX_ALLOW(sendmsg),
-	SANDBOX_ALLOW(pread64),
-	SANDBOX_ALLOW(read),
-	SANDBOX_ALLOW(lseek),
-	SANDBOX_ALLOW(fstat),
-	SANDBOX_ALLOW(newfstatat),
-	SANDBOX_ALLOW(close),
-	SANDBOX_ALLOW(ftruncate),
-	SANDBOX_ALLOW(memfd_create),
-	SANDBOX_ALLOW_INT(fcntl, 1, F_ADD_SEALS),
+	SANDBOX_ALLOW(recvmsg),      SANDBOX_ALLOW(sendmsg),
+	SANDBOX_ALLOW(pread64),      SANDBOX_ALLOW(read),
+	SANDBOX_ALLOW(lseek),        SANDBOX_ALLOW(fstat),
+	SANDBOX_ALLOW(close),        SANDBOX_ALLOW(ftruncate),
+	SANDBOX_ALLOW(memfd_create), SANDBOX_ALLOW_INT(fcntl, 1, F_ADD_SEALS),
 };
 static const struct sandbox_rule_set loader_rule_set = SANDBOX_RULE_SET("loader", loader_rules);
 
@@ -105,7 +100,7 @@ static int check_memory(const struct child_setup *setup, const struct message *m
 
 	if (message->payload.load.verify_memory)
 		return memory_file_verify(message->fds[1], loaded->memory_size, checksums, &memory_progress, detail);
-	if (fstat(message->fds[1], &status) < 0)
+	if (file_status(message->fds[1], &status) < 0)
 		return -errno;
 	if ((uint64_t)status.st_size != loaded->memory_size) {
 		error_detail_set(detail, "%s: its size is %lld bytes, %s says %llu", SNAPSHOT_MEMORY_FILE,
@@ -139,7 +134,7 @@ static int load(const struct child_setup *setup, const struct message *message, 
 	if (result < 0)
 		return result;
 
-	if (fstat(message->fds[1], &status) == 0)
+	if (file_status(message->fds[1], &status) == 0)
 		ret_loaded->data_bytes = (uint64_t)status.st_blocks * 512;
 	*ret_file = steal_fd(&file);
 	return 0;

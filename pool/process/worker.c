@@ -16,15 +16,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kvm/file_status.h"
 #include "pool/process/exit_status.h"
 #include "pool/process/worker_private.h"
 
 /* Besides what glibc, KVM and the devices need: the channel, the wake-up, and files that arrive on the channel. */
 static const struct sandbox_rule worker_rules[] = {
-	SANDBOX_ALLOW(recvmsg),   SANDBOX_ALLOW(sendmsg),     SANDBOX_ALLOW(poll),    SANDBOX_ALLOW(ppoll),
-	SANDBOX_ALLOW(read),      SANDBOX_ALLOW(write),       SANDBOX_ALLOW(pread64), SANDBOX_ALLOW(pwrite64),
-	SANDBOX_ALLOW(ftruncate), SANDBOX_ALLOW(lseek),       SANDBOX_ALLOW(fstat),   SANDBOX_ALLOW(newfstatat),
-	SANDBOX_ALLOW(close),     SANDBOX_ALLOW(sched_yield),
+	SANDBOX_ALLOW(recvmsg),     SANDBOX_ALLOW(sendmsg), SANDBOX_ALLOW(poll),    SANDBOX_ALLOW(ppoll),
+	SANDBOX_ALLOW(read),        SANDBOX_ALLOW(write),   SANDBOX_ALLOW(pread64), SANDBOX_ALLOW(pwrite64),
+	SANDBOX_ALLOW(ftruncate),   SANDBOX_ALLOW(lseek),   SANDBOX_ALLOW(fstat),   SANDBOX_ALLOW(close),
+	SANDBOX_ALLOW(sched_yield),
 };
 static const struct sandbox_rule_set worker_rule_set = SANDBOX_RULE_SET("worker", worker_rules);
 
@@ -113,7 +114,7 @@ static void build_machine(struct worker *worker, struct machine_create_times *re
 static void become_warm(struct worker *worker)
 {
 	const struct child_setup *setup = worker->setup;
-	const int keep[] = { worker->channel, setup->host->fd };
+	const int keep[] = { worker->channel, setup->host->fd }; /* the latter until the VM is there */
 	const struct sandbox_policy policy = {
 		.role = "worker",
 		.uid = setup->uid,
@@ -133,6 +134,7 @@ static void become_warm(struct worker *worker)
 	child_advance(&sandbox, SANDBOX_STAGE_BEFORE_THREADS, worker->channel);
 	before_build = monotonic_ns();
 	build_machine(worker, &times);
+	(void)close(setup->host->fd);
 	after_build = monotonic_ns();
 	child_advance(&sandbox, SANDBOX_STAGE_LAST, worker->channel);
 
@@ -226,7 +228,7 @@ static bool memory_was_cut(const struct worker *worker)
 {
 	struct stat status;
 
-	return worker->memory_file >= 0 && fstat(worker->memory_file, &status) == 0 &&
+	return worker->memory_file >= 0 && file_status(worker->memory_file, &status) == 0 &&
 	       (uint64_t)status.st_size < worker->memory_size;
 }
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kvm/file_status.h"
 #include "pool/process/worker_private.h"
 #include "snapshot/capture.h"
 #include "snapshot/state.h"
@@ -86,7 +87,7 @@ static int map_state(int file, const struct vm_state **ret_state, struct error_d
 	struct stat status;
 	void *mapped;
 
-	if (fstat(file, &status) < 0)
+	if (file_status(file, &status) < 0)
 		return -errno;
 	if (status.st_size != sizeof(struct vm_state)) {
 		error_detail_set(detail, "the state has %lld bytes, not %zu", (long long)status.st_size,

@@ -29,8 +29,10 @@ struct progress {
 };
 
 static const struct sandbox_rule boot_rules[] = {
-	SANDBOX_ALLOW(fstat), SANDBOX_ALLOW(newfstatat), SANDBOX_ALLOW(pread64),
-	SANDBOX_ALLOW(close), SANDBOX_ALLOW(write),
+	SANDBOX_ALLOW(fstat),
+	SANDBOX_ALLOW(pread64),
+	SANDBOX_ALLOW(close),
+	SANDBOX_ALLOW(write),
 };
 static const struct sandbox_rule_set boot_rule_set = SANDBOX_RULE_SET("boot", boot_rules);
 
