@@ -48,7 +48,7 @@ enum message_type {
 	/* to and from the zygote */
 	MESSAGE_HOST,   /* zygote: the probe's result; its first message */
 	MESSAGE_FORK,   /* supervisor: fork a process; fd: its end of a channel */
-	MESSAGE_FORKED, /* zygote: it runs; fd: its pidfd (none where fork failed: MESSAGE_REFUSED) */
+	MESSAGE_FORKED, /* zygote: it runs (MESSAGE_REFUSED where fork failed) */
 	/* from a worker or the loader at any time */
 	MESSAGE_FAILED,   /* a stage failed; the process exits */
 	MESSAGE_REFUSED,  /* the answer to a request that could not be done */
@@ -115,15 +115,15 @@ struct message_fork {
 };
 
 struct message_forked {
-	int32_t pid;
+	int32_t pid; /* a child of the supervisor, which has not reaped it: the id is nobody else's */
 	uint32_t padding;
 };
 
 struct message_text {  /* FAILED, REFUSED */
 	int32_t error; /* negative errno */
 	uint32_t padding;
-	char stage[32];              /* FAILED: which stage; terminated */
-	char text[MESSAGE_TEXT_MAX]; /* terminated */
+	char stage[32];              /* FAILED: which stage; terminated, printable ASCII once received */
+	char text[MESSAGE_TEXT_MAX]; /* likewise */
 };
 
 struct message_progress {

@@ -114,11 +114,7 @@ static void refuse(uint64_t request, int error, const char *text)
 
 static void fork_child(const struct zygote *zygote, struct message *message)
 {
-	int pidfd = -1;
-	struct clone_args arguments = {
-		.flags = CLONE_PARENT | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)&pidfd,
-	};
+	struct clone_args arguments = { .flags = CLONE_PARENT };
 	struct message_forked forked = { 0 };
 	int channel = message->fds[0];
 	long pid;
@@ -136,9 +132,8 @@ static void fork_child(const struct zygote *zygote, struct message *message)
 	}
 
 	forked.pid = (int32_t)pid;
-	if (channel_send(ZYGOTE_CHANNEL, MESSAGE_FORKED, message->header.request, &forked, &pidfd, true) < 0)
+	if (channel_send(ZYGOTE_CHANNEL, MESSAGE_FORKED, message->header.request, &forked, NULL, true) < 0)
 		_exit(EXIT_STATUS_CHANNEL_LOST);
-	(void)close(pidfd);
 }
 
 static long number_argument(const char *text)
@@ -157,7 +152,7 @@ static long number_argument(const char *text)
 static void prepare_libraries(void)
 {
 	json_object_seed(0); /* jansson's hash seed */
-	tzset();	     /* gmtime_r(3) reads the time zone, too */
+	tzset();             /* gmtime_r(3) reads the time zone, too */
 }
 
 int pool_zygote_main(int argc, char **argv)

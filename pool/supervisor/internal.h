@@ -28,9 +28,13 @@ struct operation {
 	uint64_t id;
 	enum message_type asked;
 	uint64_t deadline_ns;
-	struct pool_vm *vm; /* NULL for the loader's */
 	void *opaque;
 	struct pool_result result; /* for completions that wait for the loop */
+	uint64_t progress_done;
+	uint64_t progress_total;    /* 0: none was told yet */
+	uint64_t progress_credited; /* the progress that last moved deadlines */
+	uint32_t console_size;      /* MESSAGE_CONSOLE_READ, _WRITE: bytes asked for, or offered */
+	bool may_run;               /* MESSAGE_SNAPSHOT: the VM is to go on afterwards */
 	pool_vm_done done;
 	void (*progress)(void *opaque, uint64_t done, uint64_t total);
 	void (*snapshot_done)(void *opaque, const struct pool_result *result,
@@ -57,6 +61,8 @@ struct process {
 	struct event *timer;
 	struct operation_list operations;
 	uint32_t operation_count;
+	uint32_t tokens; /* messages that it may send unasked */
+	uint64_t tokens_at_ns;
 	uint32_t stop_step; /* 0: not being stopped; 1: asked; 2: SIGTERM; 3: SIGKILL */
 	void *owner;
 	void (*received)(void *owner, struct message *message); /* takes or leaves the descriptors */
@@ -71,6 +77,7 @@ struct shape {
 	bool configured; /* by pool_configure(), else brought by a request */
 	uint32_t counts[SLOT_STATE_COUNT];
 	uint32_t queued;
+	uint32_t waiting; /* of them those that any warm slot can serve: all but cold starts */
 	uint64_t failures;
 	uint32_t consecutive_failures;
 	uint64_t backoff_until_ns; /* 0: none */
@@ -87,6 +94,8 @@ struct slot {
 	struct pool_request *request; /* reserved for (forking, building) or being served (starting) */
 	struct pool_vm *vm;
 	uint64_t built_phases_ns[MESSAGE_PHASE_COUNT];
+	uint64_t warm_ns;               /* since when it was built */
+	uint32_t failures_before;       /* of its shape in a row, until it was built */
 	bool served;                    /* it was given a request: its death says nothing of its shape */
 	bool stop_asked;                /* its end was wanted: not a failure */
 	char failure[MESSAGE_TEXT_MAX]; /* what its FAILED message said, or what it lied about */
@@ -108,6 +117,7 @@ struct pool_request {
 	struct shape *shape;
 	struct slot *slot; /* once it has one */
 	bool queued;
+	bool finished; /* its callback waits for the loop */
 	uint64_t requested_ns;
 	uint64_t assigned_ns;
 	struct event *deadline;
@@ -125,8 +135,11 @@ struct pool {
 	struct event *zygote_retry;
 	struct event *loader_retry;
 	uint32_t zygote_failures;
+	uint32_t forks_pending; /* forks that the zygote was asked for and has not answered */
+	bool zygote_ready;
 	struct process loader;
 	struct operation_list loads; /* waiting for the loader */
+	uint32_t load_count;
 	uint32_t loader_failures;
 	bool loader_ready;
 	struct slot slots[POOL_SLOTS_MAX];
@@ -139,8 +152,10 @@ struct pool {
 	struct request_list finished;      /* requests and operations whose callback waits for the loop */
 	struct operation_list completed;
 	struct event *deliver;
+	bool delivering;
 	struct event *balance;
-	struct event *backoff;
+	struct event *backoff; /* balance again, without anything having changed */
+	uint64_t begun_ns;     /* when a request was last sent to a worker */
 	uint64_t next_vm;
 	uint64_t next_operation;
 	uint32_t next_worker;
@@ -153,47 +168,66 @@ struct timeval pool_timeval(uint64_t nanoseconds);
 
 /* pool.c */
 void pool_report(struct pool *pool, const struct pool_event *event);
-void pool_check_stopped(struct pool *pool);
+void pool_deliver_soon(struct pool *pool);
 struct shape *pool_shape_of(struct pool *pool, const struct machine_shape *machine);
 
 /* process.c: channel, pidfd and stopping of any child */
-int process_start(struct process *process, int channel, int pidfd, pid_t pid);
+/*
+ * Watch a child. It owns the channel from here on. Where it cannot be watched it is killed and reaped at once, which waits for the kernel:
+ * -errno of pidfd_open(2), -ENOMEM.
+ */
+int process_start(struct process *process, int channel, pid_t pid);
 bool process_alive(const struct process *process);
 int process_send(struct process *process, enum message_type type, uint64_t request, const void *payload,
 		 const int *fds);
 void process_stop(struct process *process, bool kill);
+void process_end_now(struct process *process); /* kill, reap and release, waiting for the kernel */
 void process_release(struct process *process);
-void process_watch(struct process *process); /* set the timer to the earliest deadline of its operations */
+bool process_floods(struct process *process); /* takes a token for a message unasked; true where there is none */
+void process_watch(struct process *process);  /* set the timer to the earliest deadline of its operations */
 void process_set_timer(struct process *process, uint64_t after_ns);
 
 /* operation.c */
 struct operation *operation_new(struct pool *pool, enum message_type asked, void *opaque);
 void operation_add(struct process *process, struct operation *operation);
 struct operation *operation_find(struct process *process, uint64_t id);
+/* Notes and passes on how far an operation is. Returns false where that cannot be true. */
+bool operation_progressed(struct process *process, struct operation *operation,
+			  const struct message_progress *progress);
 void operation_take(struct process *process, struct operation *operation);
 void operation_finish(struct operation *operation, const struct pool_result *result, struct message *answer);
 void operation_finish_later(struct operation *operation, enum pool_status status, int error, const char *text);
 void operations_fail(struct process *process, enum pool_status status, const char *text);
 
-/* children.c: zygote and loader */
+/* zygote.c */
+#define POOL_RETRIES_TO_TELL 3 /* starts of the zygote or the loader that fail before those who wait are told */
+void retry_later(struct event *timer, uint32_t failures);
 int zygote_start(struct pool *pool, struct error_detail *detail);
 void zygote_retry(int fd, short events, void *opaque);
-void loader_retry(int fd, short events, void *opaque);
 int zygote_fork(struct pool *pool, uint64_t request, const struct message_fork *fork, int channel);
+void zygote_watch(struct pool *pool); /* set the timer of the answer that it owes */
+void zygote_lied(void *owner, const char *text);
+
+/* loader.c */
 int loader_start(struct pool *pool);
-void loader_forked(struct pool *pool, struct message *message);
+void loader_start_or_retry(struct pool *pool);
+void loader_retry(int fd, short events, void *opaque);
+void loads_fail_all(struct pool *pool, enum pool_status status, const char *text);
+void loader_forked(struct pool *pool, const struct message *message);
 void loader_not_forked(struct pool *pool, const char *text);
 #define LOADER_FORK_REQUEST UINT64_MAX
 
 /* slots.c */
 struct slot *slot_fork(struct pool *pool, struct shape *shape, struct pool_request *request);
-void slot_forked(struct pool *pool, uint64_t number, struct message *message);
+void slot_forked(struct pool *pool, uint64_t number, const struct message *message);
 void slot_not_forked(struct pool *pool, uint64_t number, int error, const char *text);
 void slot_become(struct slot *slot, enum slot_state state);
 void slot_stop(struct slot *slot, bool kill);
+void slot_give_up(struct slot *slot, const char *text); /* its process is of no use: it is killed */
 void slots_forking_failed(struct pool *pool, const char *text);
 
 /* refill.c */
+struct slot *find_warm(struct pool *pool, const struct shape *shape);
 void pool_balance_soon(struct pool *pool);
 void pool_balance_now(int fd, short events, void *opaque);
 void pool_backoff_over(int fd, short events, void *opaque);
@@ -201,13 +235,16 @@ void shape_failed(struct pool *pool, struct shape *shape, const char *text);
 void shape_succeeded(struct shape *shape, uint64_t build_ns);
 
 /* request.c */
-void request_begin(struct pool_request *request, struct slot *slot);
+/* Send the start to a warm slot. Returns false where its worker is gone: the request then is where it was. */
+bool request_begin(struct pool_request *request, struct slot *slot);
 void request_finish(struct pool_request *request, const struct pool_result *result, struct pool_vm *vm,
 		    const struct pool_started *started);
 void request_fail(struct pool_request *request, enum pool_status status, int error, const char *text);
 void request_fail_later(struct pool_request *request, enum pool_status status, int error, const char *text);
+bool request_times_can_be(const struct slot *slot, const struct message *message); /* WARM, STARTED */
 void request_started(struct slot *slot, const struct message *message);
 void request_refused(struct slot *slot, const struct message *message);
+void requests_fail_queued(struct pool *pool, enum pool_status status, const char *text);
 void requests_fail_all(struct pool *pool, enum pool_status status, const char *text);
 
 /* vm.c */

@@ -4,6 +4,9 @@
  *
  * An operation is in exactly one list at a time: a process's (sent), the pool's loads (waiting for the loader) or the pool's completed (failed
  * at once: its callback waits for the loop, so that no function calls back its own caller).
+ *
+ * A process answers in the order in which it was asked. While it tells how far it is with one operation, the others wait
+ * their turn and their deadlines move along; how often is bounded, so that progress which leads nowhere ends as silence does.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +14,8 @@
 #include <unistd.h>
 
 #include "pool/supervisor/internal.h"
+
+#define PROGRESS_STEPS 256 /* how often an operation's progress may move deadlines */
 
 struct operation *operation_new(struct pool *pool, enum message_type asked, void *opaque)
 {
@@ -26,9 +31,14 @@ struct operation *operation_new(struct pool *pool, enum message_type asked, void
 	return operation;
 }
 
+static uint64_t reply_deadline(const struct process *process)
+{
+	return monotonic_ns() + (uint64_t)process->pool->options.reply_timeout_ms * UINT64_C(1000000);
+}
+
 void operation_add(struct process *process, struct operation *operation)
 {
-	operation->deadline_ns = monotonic_ns() + (uint64_t)process->pool->options.reply_timeout_ms * UINT64_C(1000000);
+	operation->deadline_ns = reply_deadline(process);
 	TAILQ_INSERT_TAIL(&process->operations, operation, link);
 	process->operation_count++;
 	process_watch(process);
@@ -43,6 +53,29 @@ struct operation *operation_find(struct process *process, uint64_t id)
 			return operation;
 	}
 	return NULL;
+}
+
+bool operation_progressed(struct process *process, struct operation *operation, const struct message_progress *progress)
+{
+	uint64_t deadline_ns;
+	struct operation *waiting;
+
+	if (progress->done > progress->total || progress->done < operation->progress_done ||
+	    (operation->progress_total != 0 && progress->total != operation->progress_total))
+		return false;
+
+	operation->progress_total = progress->total;
+	operation->progress_done = progress->done;
+	if (progress->done - operation->progress_credited > progress->total / PROGRESS_STEPS) {
+		operation->progress_credited = progress->done;
+		deadline_ns = reply_deadline(process);
+		TAILQ_FOREACH(waiting, &process->operations, link)
+			waiting->deadline_ns = deadline_ns;
+		process_watch(process);
+	}
+	if (operation->progress)
+		operation->progress(operation->opaque, progress->done, progress->total);
+	return true;
 }
 
 void operation_take(struct process *process, struct operation *operation)
@@ -85,7 +118,7 @@ void operation_finish_later(struct operation *operation, enum pool_status status
 	operation->result = (struct pool_result){ .status = status, .error = error };
 	error_detail_set(&operation->result.detail, "%s", text);
 	TAILQ_INSERT_TAIL(&operation->pool->completed, operation, link);
-	event_active(operation->pool->deliver, 0, 0);
+	pool_deliver_soon(operation->pool);
 }
 
 void operations_fail(struct process *process, enum pool_status status, const char *text)
@@ -95,6 +128,8 @@ void operations_fail(struct process *process, enum pool_status status, const cha
 	while ((operation = TAILQ_FIRST(&process->operations))) {
 		TAILQ_REMOVE(&process->operations, operation, link);
 		process->operation_count--;
-		operation_finish_later(operation, status, 0, text);
+		operation->result = (struct pool_result){ .status = status };
+		error_detail_set(&operation->result.detail, "%s", text);
+		operation_finish(operation, &operation->result, NULL);
 	}
 }

@@ -35,23 +35,66 @@ void pool_report(struct pool *pool, const struct pool_event *event)
 		pool->options.event(pool->options.opaque, event);
 }
 
-/* Call back for what ended without the loop having turned. */
-static void deliver(int fd, short events, void *opaque)
+void pool_deliver_soon(struct pool *pool)
 {
-	struct pool *pool = opaque;
+	static const struct timeval at_once = { 0 };
+
+	/* What is activated from its own callback runs in the same turn; a timer lets others have theirs. */
+	if (!pool->delivering || event_add(pool->deliver, &at_once) < 0)
+		event_active(pool->deliver, 0, 0);
+}
+
+/* Every child is reaped and everyone is told: tell who asked. The pool may be freed in that callback. */
+static void check_stopped(struct pool *pool)
+{
+	void (*stopped)(void *opaque) = pool->stopped;
+
+	if (!pool->stopping || !stopped || pool->loader.channel >= 0 || !TAILQ_EMPTY(&pool->finished) ||
+	    !TAILQ_EMPTY(&pool->completed))
+		return;
+	for (uint32_t i = 0; i < pool->slots_used; i++) {
+		if (pool->slots[i].state != SLOT_FREE)
+			return;
+	}
+	/* The zygote goes last: forks that it was asked for are settled. */
+	if (process_alive(&pool->zygote)) {
+		process_stop(&pool->zygote, true);
+		return;
+	}
+
+	pool->stopped = NULL;
+	stopped(pool->stopped_opaque);
+}
+
+/* Call back for what ended without the loop having turned. */
+static void deliver_all(struct pool *pool)
+{
+	struct request_list finished = TAILQ_HEAD_INITIALIZER(finished);
+	struct operation_list completed = TAILQ_HEAD_INITIALIZER(completed);
 	struct pool_request *request;
 	struct operation *operation;
 
-	(void)fd;
-	(void)events;
-	while ((request = TAILQ_FIRST(&pool->finished))) {
-		TAILQ_REMOVE(&pool->finished, request, link);
+	/* A callback may bring more: for the next turn. */
+	TAILQ_CONCAT(&finished, &pool->finished, link);
+	TAILQ_CONCAT(&completed, &pool->completed, link);
+	pool->delivering = true;
+	while ((request = TAILQ_FIRST(&finished))) {
+		TAILQ_REMOVE(&finished, request, link);
 		request_finish(request, &request->result, NULL, NULL);
 	}
-	while ((operation = TAILQ_FIRST(&pool->completed))) {
-		TAILQ_REMOVE(&pool->completed, operation, link);
+	while ((operation = TAILQ_FIRST(&completed))) {
+		TAILQ_REMOVE(&completed, operation, link);
 		operation_finish(operation, &operation->result, NULL);
 	}
+	pool->delivering = false;
+}
+
+static void deliver(int fd, short events, void *opaque)
+{
+	(void)fd;
+	(void)events;
+	deliver_all(opaque);
+	check_stopped(opaque);
 }
 
 static int make_events(struct pool *pool)
@@ -230,34 +273,6 @@ void pool_each_worker(struct pool *pool, void (*visit)(void *opaque, const struc
 	}
 }
 
-/* Every child is reaped: tell who asked. */
-void pool_check_stopped(struct pool *pool)
-{
-	void (*stopped)(void *opaque) = pool->stopped;
-
-	if (!pool->stopping || !stopped || process_alive(&pool->loader))
-		return;
-	for (uint32_t i = 0; i < pool->slots_used; i++) {
-		if (pool->slots[i].state != SLOT_FREE)
-			return;
-	}
-	/* The zygote goes last: forks that it was asked for are settled. */
-	if (process_alive(&pool->zygote)) {
-		process_stop(&pool->zygote, true);
-		return;
-	}
-
-	pool->stopped = NULL;
-	stopped(pool->stopped_opaque);
-}
-
-static void deliver_stopped(int fd, short events, void *opaque)
-{
-	(void)fd;
-	(void)events;
-	pool_check_stopped(opaque);
-}
-
 void pool_stop(struct pool *pool, void (*done)(void *opaque), void *opaque)
 {
 	pool->stopping = true;
@@ -271,19 +286,10 @@ void pool_stop(struct pool *pool, void (*done)(void *opaque), void *opaque)
 			slot->vm->stop_reason = "shutdown_of_daemon";
 		slot_stop(slot, true);
 	}
+	loads_fail_all(pool, POOL_SHUTTING_DOWN, "the pool is being stopped");
 	process_stop(&pool->loader, true);
-	(void)event_base_once(pool->options.base, -1, EV_TIMEOUT, deliver_stopped, pool, NULL);
-}
-
-static void kill_and_reap(struct process *process)
-{
-	siginfo_t info;
-
-	if (process_alive(process)) {
-		(void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
-		(void)waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED);
-	}
-	process_release(process);
+	zygote_watch(pool); /* forks that it still owes: patience is shorter now */
+	pool_deliver_soon(pool);
 }
 
 static void free_event(struct event *event)
@@ -292,27 +298,35 @@ static void free_event(struct event *event)
 		event_free(event);
 }
 
+static void end_slot(struct slot *slot)
+{
+	if (slot->state == SLOT_FREE)
+		return;
+	process_end_now(&slot->process);
+	operations_fail(&slot->process, POOL_SHUTTING_DOWN, "the pool is gone");
+	if (slot->vm)
+		vm_gone(slot->vm, "shutdown_of_daemon", "the pool is gone");
+}
+
 struct pool *pool_free(struct pool *pool)
 {
 	if (!pool)
 		return NULL;
 	pool->stopping = true;
+	pool->loader_ready = false;
 	requests_fail_all(pool, POOL_SHUTTING_DOWN, "the pool is gone");
+	loads_fail_all(pool, POOL_SHUTTING_DOWN, "the pool is gone");
 	for (uint32_t i = 0; i < pool->slots_used; i++) {
-		struct slot *slot = &pool->slots[i];
-
-		if (slot->state == SLOT_FREE)
-			continue;
-		operations_fail(&slot->process, POOL_SHUTTING_DOWN, "the pool is gone");
-		kill_and_reap(&slot->process);
-		if (slot->vm)
-			vm_gone(slot->vm, "shutdown_of_daemon", "the pool is gone");
+		if (pool->slots[i].state != SLOT_FREE)
+			slot_give_up(&pool->slots[i], "the pool is gone"); /* all at once; then each is waited for */
 	}
+	process_end_now(&pool->zygote);
+	for (uint32_t i = 0; i < pool->slots_used; i++)
+		end_slot(&pool->slots[i]);
+	process_end_now(&pool->loader);
 	operations_fail(&pool->loader, POOL_SHUTTING_DOWN, "the pool is gone");
-	kill_and_reap(&pool->loader);
-	kill_and_reap(&pool->zygote);
-	if (pool->deliver)
-		deliver(-1, 0, pool);
+	while (!TAILQ_EMPTY(&pool->finished) || !TAILQ_EMPTY(&pool->completed))
+		deliver_all(pool);
 
 	free_event(pool->deliver);
 	free_event(pool->balance);

@@ -2,9 +2,12 @@
 /*
  * A child process and its channel: reading, timing out, stopping, reaping. The same for workers, loader and zygote.
  *
- * The pidfd is the only handle: signals go to it and it is what is reaped, so that a process id that has been used
- * again can never be hit. Stopping escalates on a timer: the message STOP, SIGTERM, SIGKILL. A process is done with
- * when its pidfd has been reaped, and only then is its owner told; what it still had to say is read first.
+ * The pidfd is the handle: signals go to it and it is what is reaped, so that a process id that has been used
+ * again can never be hit. It is opened here, by the id of a child that nobody can have reaped yet. Stopping escalates on a
+ * timer: the message STOP, SIGTERM, SIGKILL. A process is done with when its pidfd has been reaped, and only then is its
+ * owner told; what it still had to say is read first. One that was sent SIGKILL is not listened to until then.
+ *
+ * What a process says unasked costs it a token, so that one that floods is found out instead of served.
  */
 #include <errno.h>
 #include <signal.h>
@@ -16,7 +19,11 @@
 #include "pool/process/exit_status.h"
 #include "pool/supervisor/internal.h"
 
-#define LAST_WORDS_TURNS 16 /* a dead process's socket holds less than this many turns of messages */
+#define LAST_WORDS_TURNS 16 /* of reading what a dead process left; an honest one leaves a message or two */
+
+/* Far more than an honest worker's own limit (process/report.c) and a socket full of what it said while we were away. */
+#define UNASKED_MAX      1024
+#define UNASKED_EVERY_NS UINT64_C(500000)
 
 enum stop_step {
 	STOP_NOT = 0,
@@ -50,7 +57,6 @@ void process_release(struct process *process)
 		(void)close(process->pidfd);
 	process->readable = process->ended = process->timer = NULL;
 	process->channel = process->pidfd = -1;
-	process->pid = 0;
 	process->stop_step = STOP_NOT;
 }
 
@@ -95,8 +101,6 @@ static void on_readable(int fd, short events, void *opaque)
 		return;
 
 	/* A process that closed its channel, or lied on it, is of no more use. Its end is told by the pidfd. */
-	if (process->readable)
-		(void)event_del(process->readable);
 	process_stop(process, true);
 }
 
@@ -152,6 +156,7 @@ static void take_stop_step(struct process *process)
 		signal_process(process, SIGTERM);
 		break;
 	default:
+		(void)event_del(process->readable);
 		process->stop_step = STOP_KILLED;
 		signal_process(process, SIGKILL);
 		break;
@@ -165,6 +170,7 @@ void process_stop(struct process *process, bool kill)
 	if (!process_alive(process))
 		return;
 	if (kill) {
+		(void)event_del(process->readable);
 		process->stop_step = STOP_KILLED;
 		take_stop_step(process);
 	} else if (process->stop_step == STOP_NOT) {
@@ -205,22 +211,56 @@ static void on_timer(int fd, short events, void *opaque)
 		process->stalled(process->owner);
 }
 
-int process_start(struct process *process, int channel, int pidfd, pid_t pid)
+/* End a child that there is no pidfd of. It is ours until it is reaped, so its id cannot be another's. */
+static void end_by_id(pid_t pid)
+{
+	siginfo_t info;
+
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+		return; /* no child of ours */
+	(void)kill(pid, SIGKILL);
+	(void)waitid(P_PID, (id_t)pid, &info, WEXITED);
+}
+
+void process_end_now(struct process *process)
+{
+	siginfo_t info;
+
+	if (process_alive(process)) {
+		signal_process(process, SIGKILL);
+		(void)waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED);
+	}
+	process_release(process);
+}
+
+int process_start(struct process *process, int channel, pid_t pid)
 {
 	struct event_base *base = process->pool->options.base;
+	int result;
 
 	process->channel = channel;
-	process->pidfd = pidfd;
 	process->pid = pid;
 	process->stop_step = STOP_NOT;
+	process->tokens = UNASKED_MAX;
+	process->tokens_at_ns = monotonic_ns();
 	process->operation_count = 0;
 	TAILQ_INIT(&process->operations);
+
+	process->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (process->pidfd < 0) {
+		result = -errno;
+		end_by_id(pid);
+		process_release(process);
+		return result;
+	}
 	process->readable = event_new(base, channel, EV_READ | EV_PERSIST, on_readable, process);
-	process->ended = event_new(base, pidfd, EV_READ | EV_PERSIST, on_ended, process);
+	process->ended = event_new(base, process->pidfd, EV_READ | EV_PERSIST, on_ended, process);
 	process->timer = evtimer_new(base, on_timer, process);
 	if (!process->readable || !process->ended || !process->timer || event_add(process->readable, NULL) < 0 ||
-	    event_add(process->ended, NULL) < 0)
+	    event_add(process->ended, NULL) < 0) {
+		process_end_now(process);
 		return -ENOMEM;
+	}
 
 	return 0;
 }
@@ -228,4 +268,16 @@ int process_start(struct process *process, int channel, int pidfd, pid_t pid)
 int process_send(struct process *process, enum message_type type, uint64_t request, const void *payload, const int *fds)
 {
 	return channel_send(process->channel, type, request, payload, fds, false);
+}
+
+bool process_floods(struct process *process)
+{
+	uint64_t earned = (monotonic_ns() - process->tokens_at_ns) / UNASKED_EVERY_NS;
+
+	process->tokens_at_ns += earned * UNASKED_EVERY_NS;
+	process->tokens = earned < UNASKED_MAX - process->tokens ? process->tokens + (uint32_t)earned : UNASKED_MAX;
+	if (process->tokens == 0)
+		return true;
+	process->tokens--;
+	return false;
 }

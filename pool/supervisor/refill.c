@@ -16,6 +16,9 @@
 #define RETRY_AFTER_MIN_MS 10
 #define RETRY_AFTER_MAX_MS 60000
 #define BUILD_GUESS_NS     UINT64_C(50000000) /* before any build was seen */
+#define STEP_BACK_NS \
+	UINT64_C(20000000) /* how long refilling leaves the machine to a start: many times what one takes */
+#define FORK_AGAIN_NS UINT64_C(100000000) /* after a fork that could not even be asked for */
 
 void pool_balance_soon(struct pool *pool)
 {
@@ -39,7 +42,8 @@ static bool may_grow(const struct pool *pool, const struct shape *shape)
 	       building(shape) < shape->limits.refill_concurrency && shape->backoff_until_ns <= monotonic_ns();
 }
 
-static struct slot *find_warm(struct pool *pool, const struct shape *shape)
+/* A warm slot that is nobody's yet, or NULL. */
+struct slot *find_warm(struct pool *pool, const struct shape *shape)
 {
 	if (shape->counts[SLOT_WARM] == 0)
 		return NULL;
@@ -52,6 +56,31 @@ static struct slot *find_warm(struct pool *pool, const struct shape *shape)
 	return NULL;
 }
 
+/* Come back after so long, or sooner. */
+static void balance_again(struct pool *pool, uint64_t after_ns)
+{
+	struct timeval delay = pool_timeval(after_ns + 1000000);
+	struct timeval due, now;
+
+	if (evtimer_pending(pool->backoff, &due)) {
+		(void)event_base_gettimeofday_cached(pool->options.base, &now);
+		evutil_timeradd(&now, &delay, &now);
+		if (evutil_timercmp(&due, &now, <=))
+			return;
+	}
+	(void)event_add(pool->backoff, &delay);
+}
+
+/* Ask for a worker, now or, where that cannot be done, a little later. */
+static struct slot *grow(struct pool *pool, struct shape *shape, struct pool_request *request)
+{
+	struct slot *slot = slot_fork(pool, shape, request);
+
+	if (!slot)
+		balance_again(pool, FORK_AGAIN_NS);
+	return slot;
+}
+
 /* Give a queued request what there is. */
 static void serve(struct pool *pool, struct pool_request *request)
 {
@@ -62,13 +91,14 @@ static void serve(struct pool *pool, struct pool_request *request)
 	if (request->start.temperature == POOL_TEMPERATURE_COLD) {
 		if (may_grow(pool, request->shape)) {
 			request->assigned_ns = monotonic_ns();
-			request->slot = slot_fork(pool, request->shape, request);
+			request->slot = grow(pool, request->shape, request);
 		}
 		return;
 	}
-	slot = find_warm(pool, request->shape);
-	if (slot)
-		request_begin(request, slot);
+	while ((slot = find_warm(pool, request->shape))) {
+		if (request_begin(request, slot))
+			return;
+	}
 }
 
 /* Slots that are on their way to being warm for anybody. */
@@ -86,9 +116,9 @@ static uint32_t unreserved_building(struct pool *pool, const struct shape *shape
 	return count;
 }
 
-static void balance_shape(struct pool *pool, struct shape *shape, uint32_t waiting)
+static void balance_shape(struct pool *pool, struct shape *shape)
 {
-	uint32_t wanted = shape->limits.min + waiting;
+	uint64_t wanted = (uint64_t)shape->limits.min + shape->waiting;
 	uint32_t there = shape->counts[SLOT_WARM] + unreserved_building(pool, shape);
 
 	while (there > wanted) {
@@ -100,11 +130,14 @@ static void balance_shape(struct pool *pool, struct shape *shape, uint32_t waiti
 		there--;
 	}
 
-	/* Nobody waits: what is missing can wait for those who are being served. */
-	if (waiting == 0 && pool->counts[SLOT_STARTING] > 0)
+	/* Nobody waits: what is missing can wait for those who are being served, unless that hangs. */
+	if (there < wanted && shape->waiting == 0 && pool->counts[SLOT_STARTING] > 0 &&
+	    monotonic_ns() - pool->begun_ns < STEP_BACK_NS) {
+		balance_again(pool, STEP_BACK_NS);
 		return;
+	}
 	while (there < wanted && may_grow(pool, shape)) {
-		if (!slot_fork(pool, shape, NULL))
+		if (!grow(pool, shape, NULL))
 			break;
 		there++;
 	}
@@ -113,18 +146,12 @@ static void balance_shape(struct pool *pool, struct shape *shape, uint32_t waiti
 static void schedule_backoff(struct pool *pool)
 {
 	uint64_t now = monotonic_ns();
-	uint64_t earliest = 0;
 
 	for (uint32_t i = 0; i < pool->shape_count; i++) {
 		uint64_t until = pool->shapes[i].backoff_until_ns;
 
-		if (until > now && (earliest == 0 || until < earliest))
-			earliest = until;
-	}
-	if (earliest != 0) {
-		struct timeval delay = pool_timeval(earliest - now + 1000000);
-
-		(void)event_add(pool->backoff, &delay);
+		if (until > now)
+			balance_again(pool, until - now);
 	}
 }
 
@@ -132,7 +159,6 @@ void pool_balance_now(int fd, short events, void *opaque)
 {
 	struct pool *pool = opaque;
 	struct pool_request *request, *next;
-	uint32_t waiting[POOL_SHAPES_MAX] = { 0 };
 
 	(void)fd;
 	(void)events;
@@ -143,12 +169,8 @@ void pool_balance_now(int fd, short events, void *opaque)
 		next = TAILQ_NEXT(request, link);
 		serve(pool, request);
 	}
-	TAILQ_FOREACH(request, &pool->queue, link) {
-		if (request->start.temperature != POOL_TEMPERATURE_COLD)
-			waiting[request->shape - pool->shapes]++;
-	}
 	for (uint32_t i = 0; i < pool->shape_count; i++)
-		balance_shape(pool, &pool->shapes[i], waiting[i]);
+		balance_shape(pool, &pool->shapes[i]);
 	schedule_backoff(pool);
 }
 
@@ -182,7 +204,7 @@ void shape_failed(struct pool *pool, struct shape *shape, const char *text)
 		for (request = TAILQ_FIRST(&pool->queue); request; request = next) {
 			next = TAILQ_NEXT(request, link);
 			if (request->shape == shape && !request->slot)
-				request_fail(request, POOL_SHAPE_FAILING, 0, text);
+				request_fail_later(request, POOL_SHAPE_FAILING, 0, text);
 		}
 	}
 	pool_balance_soon(pool);

@@ -21,6 +21,8 @@ static void unqueue(struct pool_request *request)
 	request->queued = false;
 	request->pool->queue_length--;
 	request->shape->queued--;
+	if (request->start.temperature != POOL_TEMPERATURE_COLD)
+		request->shape->waiting--;
 	if (request->deadline)
 		(void)event_del(request->deadline);
 }
@@ -54,6 +56,7 @@ static void leave_slot(struct pool_request *request)
 void request_finish(struct pool_request *request, const struct pool_result *result, struct pool_vm *vm,
 		    const struct pool_started *started)
 {
+	request->finished = true;
 	unqueue(request);
 	leave_slot(request);
 	request->done(request->opaque, result, vm, started);
@@ -76,19 +79,27 @@ void request_fail(struct pool_request *request, enum pool_status status, int err
 
 void request_fail_later(struct pool_request *request, enum pool_status status, int error, const char *text)
 {
+	if (request->finished)
+		return;
+	request->finished = true;
 	set_result(request, status, error, text);
 	unqueue(request);
 	leave_slot(request);
 	TAILQ_INSERT_TAIL(&request->pool->finished, request, link);
-	event_active(request->pool->deliver, 0, 0);
+	pool_deliver_soon(request->pool);
 }
 
-void requests_fail_all(struct pool *pool, enum pool_status status, const char *text)
+void requests_fail_queued(struct pool *pool, enum pool_status status, const char *text)
 {
 	struct pool_request *request;
 
 	while ((request = TAILQ_FIRST(&pool->queue)))
 		request_fail_later(request, status, 0, text);
+}
+
+void requests_fail_all(struct pool *pool, enum pool_status status, const char *text)
+{
+	requests_fail_queued(pool, status, text);
 	for (uint32_t i = 0; i < pool->slots_used; i++) {
 		if (pool->slots[i].request)
 			request_fail_later(pool->slots[i].request, status, 0, text);
@@ -122,28 +133,69 @@ static int enqueue(struct pool_request *request)
 	request->queued = true;
 	pool->queue_length++;
 	request->shape->queued++;
+	if (request->start.temperature != POOL_TEMPERATURE_COLD)
+		request->shape->waiting++;
 	pool_balance_soon(pool);
 	return 0;
 }
 
-/* Send the start to a warm slot. */
-void request_begin(struct pool_request *request, struct slot *slot)
+bool request_begin(struct pool_request *request, struct slot *slot)
 {
 	const struct pool_start *start = &request->start;
 	struct message_start message = { .entry = (uint32_t)start->entry, .paused = start->paused };
 	int files[2] = { start->restore ? start->memory : start->image, start->state };
+	uint64_t now = monotonic_ns();
+	int result;
 
+	result = process_send(&slot->process, start->restore ? MESSAGE_RESTORE : MESSAGE_BOOT, slot->number, &message,
+			      files);
+	if (result == -EPIPE) {
+		if (request->slot == slot)
+			request->slot = NULL;
+		slot->request = NULL;
+		slot_give_up(slot, "it closed its channel");
+		return false;
+	}
+	if (result < 0) { /* for want of something of our own: the worker is as good as before */
+		request_fail_later(request, POOL_EXHAUSTED, result, "the worker cannot be sent a message");
+		return true;
+	}
+
+	request->pool->begun_ns = now;
 	if (request->assigned_ns == 0)
-		request->assigned_ns = monotonic_ns();
+		request->assigned_ns = now;
 	unqueue(request);
 	request->slot = slot;
 	slot->request = request;
 	slot->served = true;
 	slot_become(slot, SLOT_STARTING);
 	process_set_timer(&slot->process, (uint64_t)request->pool->options.reply_timeout_ms * 1000000);
-	if (process_send(&slot->process, start->restore ? MESSAGE_RESTORE : MESSAGE_BOOT, slot->number, &message,
-			 files) < 0)
-		process_stop(&slot->process, true); /* and its reaping fails the request */
+	return true;
+}
+
+/* Times come from the same clock as ours, so a worker can not have used more than has passed. Some are sums over vCPUs. */
+static bool phases_can_be(const struct message_phases *phases, uint64_t since_ns)
+{
+	uint64_t most_ns = (monotonic_ns() - since_ns) * MACHINE_VCPUS_MAX;
+
+	for (int i = 0; i < MESSAGE_PHASE_COUNT; i++) {
+		if (phases->phases_ns[i] != MESSAGE_PHASE_NONE && phases->phases_ns[i] > most_ns)
+			return false;
+	}
+	return true;
+}
+
+bool request_times_can_be(const struct slot *slot, const struct message *message)
+{
+	const struct message_phases *phases = &message->payload.phases;
+	uint64_t since_ns = slot->request ? slot->request->assigned_ns : slot->forked_ns;
+
+	if (message->header.type == MESSAGE_WARM)
+		return phases_can_be(phases, slot->forked_ns);
+	return phases_can_be(phases, since_ns) && phases->injected_ns >= since_ns &&
+	       phases->injected_ns <= monotonic_ns() &&
+	       (phases->entered_ns == 0 ||
+		(phases->entered_ns >= phases->injected_ns && phases->entered_ns <= monotonic_ns()));
 }
 
 void request_started(struct slot *slot, const struct message *message)
@@ -196,7 +248,6 @@ static int duplicate_files(struct pool_request *request, const struct pool_start
 {
 	int result;
 
-	request->start.image = request->start.memory = request->start.state = -1;
 	if (!start->restore)
 		return duplicate(start->image, &request->start.image);
 	result = duplicate(start->memory, &request->start.memory);
@@ -212,15 +263,18 @@ static void place(struct pool_request *request)
 	struct shape *shape = request->shape;
 	bool cold = request->start.temperature == POOL_TEMPERATURE_COLD;
 
-	if (!cold && shape->queued == 0) {
-		for (uint32_t i = 0; i < pool->slots_used; i++) {
-			struct slot *slot = &pool->slots[i];
+	if (request->start.deadline_ns != 0 && request->start.deadline_ns <= request->requested_ns) {
+		request_fail_later(request, POOL_DEADLINE, 0, "the deadline had passed when the request came");
+		return;
+	}
+	/* Those who wait already come first; a cold start waits for nothing that is warm. */
+	while (!cold && shape->waiting == 0) {
+		struct slot *slot = find_warm(pool, shape);
 
-			if (slot->state == SLOT_WARM && slot->shape == shape && !slot->request) {
-				request_begin(request, slot);
-				return;
-			}
-		}
+		if (!slot)
+			break;
+		if (request_begin(request, slot))
+			return;
 	}
 
 	if (request->start.temperature == POOL_TEMPERATURE_WARM)
@@ -229,6 +283,9 @@ static void place(struct pool_request *request)
 		request_fail_later(request, POOL_EXHAUSTED, 0, "this shape's maximum is 0");
 	else if (shape->consecutive_failures >= POOL_FAILURES_TO_TELL)
 		request_fail_later(request, POOL_SHAPE_FAILING, 0, shape->last_failure);
+	else if (pool->zygote_failures >= POOL_RETRIES_TO_TELL)
+		request_fail_later(request, POOL_SHAPE_FAILING, 0,
+				   "no worker can be forked: the zygote does not start");
 	else if (enqueue(request) < 0)
 		request_fail_later(request, POOL_EXHAUSTED, 0, "no slot is free and the queue is full");
 }
@@ -239,6 +296,7 @@ struct pool_request *pool_vm_start(struct pool *pool, const struct pool_start *s
 				   void *opaque)
 {
 	struct pool_request *request = calloc(1, sizeof(*request));
+	struct error_detail detail = { "" };
 	int result;
 
 	if (!request)
@@ -249,11 +307,19 @@ struct pool_request *pool_vm_start(struct pool *pool, const struct pool_start *s
 	request->opaque = opaque;
 	request->requested_ns = monotonic_ns();
 
+	request->start.image = request->start.memory = request->start.state = -1;
+	if (pool->stopping) {
+		request_fail_later(request, POOL_SHUTTING_DOWN, 0, "the pool is being stopped");
+		return request;
+	}
+	if (machine_shape_check(&start->shape, &detail) < 0) {
+		request_fail_later(request, POOL_REFUSED, -EINVAL, detail.text);
+		return request;
+	}
+
 	result = duplicate_files(request, start);
 	request->shape = pool_shape_of(pool, &start->shape);
-	if (pool->stopping)
-		request_fail_later(request, POOL_SHUTTING_DOWN, 0, "the pool is being stopped");
-	else if (result < 0)
+	if (result < 0)
 		request_fail_later(request, POOL_EXHAUSTED, result, "no file descriptor is left for another VM");
 	else if (!request->shape)
 		request_fail_later(request, POOL_EXHAUSTED, -ENOSPC, "too many shapes are in use");

@@ -14,6 +14,8 @@
 
 #include "pool/supervisor/internal.h"
 
+#define LASTING_NS UINT64_C(10000000000) /* a worker that was warm for so long was a good one */
+
 static void report(const struct slot *slot, enum pool_event_kind kind, bool is_error, const char *text)
 {
 	pool_report(slot->process.pool, &(struct pool_event){
@@ -65,6 +67,7 @@ static void slot_free(struct slot *slot)
 {
 	slot_become(slot, SLOT_FREE);
 	process_release(&slot->process);
+	slot->process.pid = 0;
 	slot->shape = NULL;
 	slot->request = NULL;
 	slot->vm = NULL;
@@ -110,14 +113,29 @@ static void slot_warm(struct slot *slot, const struct message *message)
 {
 	struct pool_request *request = slot->request;
 
+	if (!request_times_can_be(slot, message)) {
+		slot->process.lied(slot, "it took longer than has passed");
+		return;
+	}
 	memcpy(slot->built_phases_ns, message->payload.phases.phases_ns, sizeof(slot->built_phases_ns));
 	slot_become(slot, SLOT_WARM);
 	process_watch(&slot->process);
-	shape_succeeded(slot->shape, monotonic_ns() - slot->forked_ns);
+	slot->warm_ns = monotonic_ns();
+	slot->failures_before = slot->shape->consecutive_failures;
+	shape_succeeded(slot->shape, slot->warm_ns - slot->forked_ns);
 	report(slot, POOL_EVENT_WORKER_WARM, false, "");
 	if (request)
-		request_begin(request, slot);
+		(void)request_begin(request, slot); /* false: it waits for another worker */
 	pool_balance_soon(slot->process.pool);
+}
+
+static void slot_failed(struct slot *slot, const struct message *message)
+{
+	char text[MESSAGE_TEXT_MAX];
+
+	(void)snprintf(text, sizeof(text), "%.31s: %.200s", message->payload.text.stage, message->payload.text.text);
+	report(slot, POOL_EVENT_WORKER_FAILED, true, text);
+	slot_give_up(slot, text);
 }
 
 static void slot_received(void *owner, struct message *message)
@@ -134,19 +152,18 @@ static void slot_received(void *owner, struct message *message)
 		return;
 	}
 
-	if (type == MESSAGE_FAILED) {
-		(void)snprintf(slot->failure, sizeof(slot->failure), "%.31s: %.200s", message->payload.text.stage,
-			       message->payload.text.text);
-		report(slot, POOL_EVENT_WORKER_FAILED, true, slot->failure);
-		return;
-	}
 	switch (slot->state) {
 	case SLOT_BUILDING:
-		slot_warm(slot, message);
+		if (type == MESSAGE_FAILED)
+			slot_failed(slot, message);
+		else
+			slot_warm(slot, message);
 		break;
 	case SLOT_STARTING:
 		if (message->header.request != slot->number)
 			slot->process.lied(slot, "an answer to a start that it was not asked for");
+		else if (type == MESSAGE_STARTED && !request_times_can_be(slot, message))
+			slot->process.lied(slot, "it started in another time than this");
 		else if (type == MESSAGE_STARTED)
 			request_started(slot, message);
 		else
@@ -163,31 +180,38 @@ static void slot_received(void *owner, struct message *message)
 static void slot_lied(void *owner, const char *text)
 {
 	struct slot *slot = owner;
+	char failure[MESSAGE_TEXT_MAX];
 
 	if (slot->state != SLOT_STOPPING)
 		report(slot, POOL_EVENT_WORKER_LIED, true, text);
-	(void)snprintf(slot->failure, sizeof(slot->failure), "it broke the protocol: %s", text);
-	if (slot->state != SLOT_STOPPING)
-		slot_become(slot, SLOT_STOPPING);
-	process_stop(&slot->process, true);
+	(void)snprintf(failure, sizeof(failure), "it broke the protocol: %s", text);
+	slot_give_up(slot, failure);
 }
 
 static void slot_stalled(void *owner)
 {
 	struct slot *slot = owner;
 
-	(void)snprintf(slot->failure, sizeof(slot->failure), "it did not answer in time");
+	slot_give_up(slot, "it did not answer in time");
 	report(slot, POOL_EVENT_WORKER_STALLED, true, slot->failure);
-	if (slot->state != SLOT_STOPPING)
-		slot_become(slot, SLOT_STOPPING);
-	process_stop(&slot->process, true);
+}
+
+/* A worker that dies for no reason of its VM's, before it has one: its shape may be the reason. */
+static void died_unserved(struct slot *slot, const char *text)
+{
+	struct shape *shape = slot->shape;
+
+	/* That it could be built does not count where it did not last. */
+	if (slot->warm_ns != 0 && monotonic_ns() - slot->warm_ns < LASTING_NS &&
+	    shape->consecutive_failures < slot->failures_before)
+		shape->consecutive_failures = slot->failures_before;
+	shape_failed(slot->process.pool, shape, text);
 }
 
 static void slot_reaped(void *owner, const char *reason, const char *text, bool clean)
 {
 	struct slot *slot = owner;
 	struct pool *pool = slot->process.pool;
-	struct shape *shape = slot->shape;
 	bool wanted = slot->stop_asked || pool->stopping;
 	enum pool_status status = pool->stopping ? POOL_SHUTTING_DOWN : POOL_WORKER_DIED;
 
@@ -204,16 +228,29 @@ static void slot_reaped(void *owner, const char *reason, const char *text, bool 
 	if (slot->vm)
 		vm_gone(slot->vm, reason, text);
 	if (!wanted && !slot->served)
-		shape_failed(pool, shape, text);
+		died_unserved(slot, text);
 
 	slot_free(slot);
 	pool_balance_soon(pool);
-	pool_check_stopped(pool);
+	pool_deliver_soon(pool);
 }
 
-void slot_forked(struct pool *pool, uint64_t number, struct message *message)
+static void forking_failed(struct slot *slot, int error, const char *text)
+{
+	struct pool *pool = slot->process.pool;
+
+	if (slot->request)
+		request_fail_later(slot->request, pool->stopping ? POOL_SHUTTING_DOWN : POOL_WORKER_DIED, error, text);
+	if (!pool->stopping)
+		shape_failed(pool, slot->shape, text);
+	slot_free(slot);
+	pool_deliver_soon(pool);
+}
+
+void slot_forked(struct pool *pool, uint64_t number, const struct message *message)
 {
 	struct slot *slot = find_forking(pool, number);
+	int result;
 
 	if (!slot) {
 		pool->zygote.lied(pool, "a worker that was not asked for");
@@ -223,30 +260,18 @@ void slot_forked(struct pool *pool, uint64_t number, struct message *message)
 	slot->process.lied = slot_lied;
 	slot->process.stalled = slot_stalled;
 	slot->process.reaped = slot_reaped;
-	slot_become(slot, SLOT_BUILDING);
-	if (process_start(&slot->process, slot->process.channel, message_steal_fd(message, 0),
-			  message->payload.forked.pid) < 0) {
-		slot_stop(slot, true);
+	result = process_start(&slot->process, slot->process.channel, message->payload.forked.pid);
+	if (result < 0) {
+		forking_failed(slot, result, "it cannot be watched, for want of descriptors or memory");
 		return;
 	}
+
+	slot_become(slot, SLOT_BUILDING);
 	report(slot, POOL_EVENT_WORKER_FORKED, false, "");
 	if (slot->stop_asked || pool->stopping)
 		slot_stop(slot, true);
 	else
 		process_set_timer(&slot->process, (uint64_t)pool->options.reply_timeout_ms * 1000000);
-}
-
-static void forking_failed(struct slot *slot, int error, const char *text)
-{
-	struct pool *pool = slot->process.pool;
-	struct shape *shape = slot->shape;
-	struct pool_request *request = slot->request;
-
-	slot_free(slot);
-	if (request)
-		request_fail(request, pool->stopping ? POOL_SHUTTING_DOWN : POOL_WORKER_DIED, error, text);
-	if (!pool->stopping)
-		shape_failed(pool, shape, text);
 }
 
 void slot_not_forked(struct pool *pool, uint64_t number, int error, const char *text)
@@ -255,7 +280,6 @@ void slot_not_forked(struct pool *pool, uint64_t number, int error, const char *
 
 	if (slot)
 		forking_failed(slot, error, text);
-	pool_check_stopped(pool);
 }
 
 void slots_forking_failed(struct pool *pool, const char *text)
@@ -264,6 +288,15 @@ void slots_forking_failed(struct pool *pool, const char *text)
 		if (pool->slots[i].state == SLOT_FORKING)
 			forking_failed(&pool->slots[i], 0, text);
 	}
+}
+
+void slot_give_up(struct slot *slot, const char *text)
+{
+	if (slot->failure[0] == '\0')
+		(void)snprintf(slot->failure, sizeof(slot->failure), "%s", text);
+	if (slot->state != SLOT_STOPPING)
+		slot_become(slot, SLOT_STOPPING);
+	process_stop(&slot->process, true);
 }
 
 void slot_stop(struct slot *slot, bool kill)

@@ -10,6 +10,8 @@
 
 #include "pool/supervisor/internal.h"
 
+#define CONSOLE_OFFSET_MAX ((uint64_t)INT64_MAX - MESSAGE_CONSOLE_MAX)
+
 static const char *const state_names[] = {
 	[POOL_VM_RUNNING] = "running", [POOL_VM_PAUSED] = "paused",     [POOL_VM_BUSY] = "busy",
 	[POOL_VM_EXITED] = "exited",   [POOL_VM_STOPPING] = "stopping",
@@ -75,29 +77,46 @@ void pool_vm_stop(struct pool_vm *vm, bool kill, const char *reason)
 
 /* ---- asking ---- */
 
+static bool changes_state(enum message_type asked)
+{
+	return asked == MESSAGE_PAUSE || asked == MESSAGE_RESUME || asked == MESSAGE_SNAPSHOT;
+}
+
+/* It was not sent: the VM is as it was. */
+static void not_asked(struct pool_vm *vm, struct operation *operation, enum pool_status status, int error,
+		      const char *text)
+{
+	if (vm->state == POOL_VM_BUSY && changes_state(operation->asked))
+		vm->state = vm->state_before;
+	operation_finish_later(operation, status, error, text);
+}
+
 /* Send an operation, or let it fail from the loop. Owns the operation from here on. */
 static void ask(struct pool_vm *vm, struct operation *operation, const void *payload, const int *fds)
 {
 	struct process *process = &vm->slot->process;
 	int result;
 
-	operation->vm = vm;
 	if (vm->slot->state != SLOT_LEASED) {
-		operation_finish_later(operation, POOL_WRONG_STATE, 0, "the VM is being stopped");
+		not_asked(vm, operation, POOL_WRONG_STATE, 0, "the VM is being stopped");
 		return;
 	}
 	if (process->operation_count >= POOL_OPERATIONS_MAX) {
-		operation_finish_later(operation, POOL_WRONG_STATE, -EBUSY, "too many calls to this VM are open");
+		not_asked(vm, operation, POOL_WRONG_STATE, -EBUSY, "too many calls to this VM are open");
 		return;
 	}
 
 	result = process_send(process, operation->asked, operation->id, payload, fds);
-	if (result < 0) {
-		operation_finish_later(operation, POOL_WORKER_DIED, result, "the VM's worker takes no messages");
-		slot_stop(vm->slot, true);
-		return;
+	if (result == 0) {
+		operation_add(process, operation);
+	} else if (result == -EAGAIN) { /* it is busy, and what was asked before fills its socket */
+		not_asked(vm, operation, POOL_WRONG_STATE, -EBUSY, "too many calls to this VM are open");
+	} else if (result == -EPIPE) {
+		not_asked(vm, operation, POOL_WORKER_DIED, result, "the VM's worker is gone");
+		slot_give_up(vm->slot, "it closed its channel");
+	} else { /* for want of something of our own */
+		not_asked(vm, operation, POOL_REFUSED, result, "the VM's worker cannot be sent a message");
 	}
-	operation_add(process, operation);
 }
 
 /* Begin a change of the VM's run state. Returns false, and the operation will fail, where it is not in one of two states. */
@@ -171,6 +190,7 @@ void pool_vm_snapshot(struct pool_vm *vm, const struct pool_snapshot *snapshot,
 	if (become_busy(vm, operation, POOL_VM_RUNNING, POOL_VM_PAUSED)) {
 		if (vm->state_before == POOL_VM_PAUSED)
 			message.resume = false;
+		operation->may_run = message.resume;
 		ask(vm, operation, &message, files);
 	}
 }
@@ -193,6 +213,7 @@ void pool_vm_console_read(struct pool_vm *vm, uint64_t offset, uint32_t max,
 		return;
 	}
 	operation->console_read_done = done;
+	operation->console_size = message.max;
 	ask(vm, operation, &message, NULL);
 }
 
@@ -210,6 +231,7 @@ void pool_vm_console_write(struct pool_vm *vm, const uint8_t *data, uint32_t siz
 	}
 	memcpy(message.data, data, message.size);
 	operation->console_written_done = done;
+	operation->console_size = message.size;
 	ask(vm, operation, &message, NULL);
 }
 
@@ -254,6 +276,26 @@ static void settle_state(struct pool_vm *vm, const struct operation *operation, 
 	}
 }
 
+/* Is it an answer that an honest worker could give? */
+static bool answer_can_be(const struct slot *slot, const struct operation *operation, const struct message *message)
+{
+	const struct message_snapshot_done *snapshot = &message->payload.snapshot_done;
+	const struct message_console_data *console = &message->payload.console_data;
+
+	switch (message->header.type) {
+	case MESSAGE_SNAPSHOT_DONE:
+		return snapshot->memory_bytes == slot->shape->machine.memory_size &&
+		       snapshot->data_bytes <= snapshot->memory_bytes && (!snapshot->running || operation->may_run);
+	case MESSAGE_CONSOLE_DATA: /* positions are counts of bytes that a guest has sent */
+		return console->size <= operation->console_size && console->offset <= CONSOLE_OFFSET_MAX &&
+		       console->dropped <= CONSOLE_OFFSET_MAX;
+	case MESSAGE_CONSOLE_WRITTEN:
+		return message->payload.console_written.written <= operation->console_size;
+	default:
+		return true;
+	}
+}
+
 static void answered(struct slot *slot, struct message *message)
 {
 	struct operation *operation = operation_find(&slot->process, message->header.request);
@@ -264,8 +306,8 @@ static void answered(struct slot *slot, struct message *message)
 		slot->process.lied(slot, "an answer to nothing that was asked");
 		return;
 	}
-	if (type == MESSAGE_CONSOLE_DATA && message->payload.console_data.size > MESSAGE_CONSOLE_MAX) {
-		slot->process.lied(slot, "more console data than a message holds");
+	if (!answer_can_be(slot, operation, message)) {
+		slot->process.lied(slot, "an answer that cannot be");
 		return;
 	}
 	if (type == MESSAGE_REFUSED) {
@@ -284,16 +326,15 @@ static void progressed(struct slot *slot, const struct message *message)
 	struct operation *operation = operation_find(&slot->process, message->header.request);
 	const struct message_progress *progress = &message->payload.progress;
 
-	if (!operation || operation->asked != MESSAGE_SNAPSHOT || progress->done > progress->total ||
-	    progress->total != slot->shape->machine.memory_size) {
+	if (!operation || operation->asked != MESSAGE_SNAPSHOT || progress->total != slot->shape->machine.memory_size ||
+	    !operation_progressed(&slot->process, operation, progress))
 		slot->process.lied(slot, "progress of nothing that was asked");
-		return;
-	}
-	operation->deadline_ns =
-		monotonic_ns() + (uint64_t)slot->process.pool->options.reply_timeout_ms * UINT64_C(1000000);
-	process_watch(&slot->process);
-	if (operation->progress)
-		operation->progress(operation->opaque, progress->done, progress->total);
+}
+
+static bool is_unasked(unsigned type)
+{
+	return type == MESSAGE_SIGNALLED || type == MESSAGE_OUTPUT || type == MESSAGE_EXITED ||
+	       type == MESSAGE_PROGRESS;
 }
 
 void vm_received(struct slot *slot, struct message *message)
@@ -302,6 +343,10 @@ void vm_received(struct slot *slot, struct message *message)
 	const struct pool_vm_callbacks *callbacks = &vm->callbacks;
 	const struct message_signalled *signalled = &message->payload.signalled;
 
+	if (is_unasked(message->header.type) && process_floods(&slot->process)) {
+		slot->process.lied(slot, "more messages than a guest can cause");
+		return;
+	}
 	switch (message->header.type) {
 	case MESSAGE_SIGNALLED:
 		if (signalled->number > UINT8_MAX)

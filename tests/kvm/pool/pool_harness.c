@@ -31,14 +31,19 @@ static void on_event(void *opaque, const struct pool_event *event)
 
 void harness_open(struct harness *harness)
 {
+	harness_open_with(harness, POOL_ZYGOTE, 10000);
+}
+
+void harness_open_with(struct harness *harness, const char *executable, uint32_t reply_timeout_ms)
+{
 	struct error_detail detail = { "" };
 	struct pool_options options = {
-		.executable = POOL_ZYGOTE,
+		.executable = executable,
 		.worker_uid = 65534,
 		.worker_gid = 65534,
 		.workers_max = 64,
 		.queue_limit = 4,
-		.reply_timeout_ms = 10000,
+		.reply_timeout_ms = reply_timeout_ms,
 		.stop_grace_ms = 500,
 		.default_limits = { .min = 0, .max = 32, .refill_concurrency = 2 },
 		.opaque = harness,

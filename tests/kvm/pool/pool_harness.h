@@ -46,6 +46,8 @@ struct asked {
 };
 
 void harness_open(struct harness *harness);
+/* With another zygote and less patience. */
+void harness_open_with(struct harness *harness, const char *executable, uint32_t reply_timeout_ms);
 void harness_close(struct harness *harness);
 
 /* Turn the loop until *done, or fail the test after 30 s. */

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loader, started again when it ends.
+ *
+ * It is forked by the zygote like a worker, and reads one snapshot at a time; the others wait in the pool's loads. It
+ * parses what anyone may have written, so its answers are checked like a worker's: a state must be sealed, and of a shape
+ * that can be.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pool/supervisor/internal.h"
+#include "snapshot/state.h"
+
+#define LOADS_MAX 64 /* waiting for the loader; each holds two files open */
+
+static void feed_loader(struct pool *pool)
+{
+	struct operation *operation = TAILQ_FIRST(&pool->loads);
+	struct message_load load;
+	int files[2];
+
+	if (!pool->loader_ready || !operation || !TAILQ_EMPTY(&pool->loader.operations))
+		return;
+
+	TAILQ_REMOVE(&pool->loads, operation, link);
+	pool->load_count--;
+	load = (struct message_load){ .verify_memory = operation->verify_memory };
+	files[0] = operation->state_file;
+	files[1] = operation->memory_file;
+	operation_add(&pool->loader, operation);
+	if (process_send(&pool->loader, MESSAGE_LOAD, operation->id, &load, files) < 0)
+		process_stop(&pool->loader, true); /* and its reaping fails the operation */
+}
+
+static bool state_is_sealed(int state)
+{
+	const int wanted = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	struct stat status;
+	int seals = fcntl(state, F_GET_SEALS);
+
+	return seals >= 0 && (seals & wanted) == wanted && fstat(state, &status) == 0 &&
+	       status.st_size == sizeof(struct vm_state);
+}
+
+static void loader_lied(void *owner, const char *text)
+{
+	struct pool *pool = owner;
+
+	pool_report(pool,
+		    &(struct pool_event){
+			    .kind = POOL_EVENT_WORKER_LIED, .is_error = true, .pid = pool->loader.pid, .text = text });
+	process_stop(&pool->loader, true);
+}
+
+static void loader_answered(struct pool *pool, struct operation *operation, struct message *message)
+{
+	struct pool_result result = { .status = POOL_OK };
+	const struct message_loaded *loaded = &message->payload.loaded;
+	const struct machine_shape shape = { .vcpus = loaded->vcpus,
+					     .cpu_template = (enum cpu_template)loaded->cpu_template,
+					     .memory_size = loaded->memory_size };
+
+	if (message->header.type == MESSAGE_REFUSED) {
+		result.status = POOL_REFUSED;
+		result.error = message->payload.text.error;
+		error_detail_set(&result.detail, "%s", message->payload.text.text);
+	} else if (!state_is_sealed(message->fds[0]) || machine_shape_check(&shape, NULL) < 0) {
+		loader_lied(pool, "a state that is not sealed, or with a shape that cannot be");
+		return;
+	}
+
+	operation_take(&pool->loader, operation);
+	operation_finish(operation, &result, result.status == POOL_OK ? message : NULL);
+	feed_loader(pool);
+}
+
+static void loader_received(void *owner, struct message *message)
+{
+	struct pool *pool = owner;
+	struct operation *operation = operation_find(&pool->loader, message->header.request);
+
+	switch (message->header.type) {
+	case MESSAGE_LOADER_READY:
+		if (pool->loader_ready)
+			break;
+		pool->loader_ready = true;
+		pool->loader_failures = 0;
+		process_watch(&pool->loader);
+		feed_loader(pool);
+		return;
+	case MESSAGE_FAILED:
+		pool_report(pool, &(struct pool_event){ .kind = POOL_EVENT_LOADER_ENDED,
+							.is_error = true,
+							.pid = pool->loader.pid,
+							.text = message->payload.text.text });
+		process_stop(&pool->loader, true);
+		return;
+	case MESSAGE_PROGRESS:
+		if (!operation || process_floods(&pool->loader) ||
+		    !operation_progressed(&pool->loader, operation, &message->payload.progress))
+			break;
+		return;
+	case MESSAGE_LOADED:
+	case MESSAGE_REFUSED:
+		if (!operation)
+			break;
+		loader_answered(pool, operation, message);
+		return;
+	default:
+		break;
+	}
+	loader_lied(pool, "a message that does not answer anything");
+}
+
+static void loader_stalled(void *owner)
+{
+	struct pool *pool = owner;
+
+	pool_report(pool, &(struct pool_event){ .kind = POOL_EVENT_WORKER_STALLED,
+						.is_error = true,
+						.pid = pool->loader.pid,
+						.text = "the loader did not answer in time" });
+	process_stop(&pool->loader, true);
+}
+
+void loads_fail_all(struct pool *pool, enum pool_status status, const char *text)
+{
+	struct operation *operation;
+
+	while ((operation = TAILQ_FIRST(&pool->loads))) {
+		TAILQ_REMOVE(&pool->loads, operation, link);
+		pool->load_count--;
+		operation_finish_later(operation, status, 0, text);
+	}
+}
+
+/* The loader is not there: what waits for it is told when it keeps failing to start. */
+static void loader_missing(struct pool *pool, const char *text)
+{
+	if (pool->stopping) {
+		pool_deliver_soon(pool);
+		return;
+	}
+	if (++pool->loader_failures >= POOL_RETRIES_TO_TELL)
+		loads_fail_all(pool, POOL_WORKER_DIED, text);
+	retry_later(pool->loader_retry, pool->loader_failures);
+}
+
+static void loader_reaped(void *owner, const char *reason, const char *text, bool clean)
+{
+	struct pool *pool = owner;
+
+	(void)reason;
+	(void)clean;
+	pool->loader_ready = false;
+	if (!pool->stopping)
+		pool_report(pool, &(struct pool_event){ .kind = POOL_EVENT_LOADER_ENDED,
+							.is_error = true,
+							.pid = pool->loader.pid,
+							.text = text });
+	operations_fail(&pool->loader, pool->stopping ? POOL_SHUTTING_DOWN : POOL_WORKER_DIED, text);
+	loader_missing(pool, text);
+}
+
+int loader_start(struct pool *pool)
+{
+	struct message_fork fork = { .role = MESSAGE_ROLE_LOADER, .sent_ns = monotonic_ns() };
+	int ends[2];
+	int result;
+
+	if (pool->loader.channel >= 0)
+		return 0;
+	result = channel_pair(ends);
+	if (result < 0)
+		return result;
+	result = zygote_fork(pool, LOADER_FORK_REQUEST, &fork, ends[1]);
+	(void)close(ends[1]);
+	if (result < 0) {
+		(void)close(ends[0]);
+		return result;
+	}
+
+	pool->loader.channel = ends[0];
+	return 0;
+}
+
+void loader_start_or_retry(struct pool *pool)
+{
+	/* Without a zygote there is nothing to ask; its next HOST message starts the loader. */
+	if (!pool->stopping && pool->zygote_ready && loader_start(pool) < 0)
+		retry_later(pool->loader_retry, ++pool->loader_failures);
+}
+
+void loader_retry(int fd, short events, void *opaque)
+{
+	(void)fd;
+	(void)events;
+	loader_start_or_retry(opaque);
+}
+
+void loader_forked(struct pool *pool, const struct message *message)
+{
+	struct process *loader = &pool->loader;
+	int channel = loader->channel;
+	int result;
+
+	if (channel < 0 || process_alive(loader)) {
+		zygote_lied(pool, "a loader that was not asked for");
+		return;
+	}
+	loader->pool = pool;
+	loader->owner = pool;
+	loader->received = loader_received;
+	loader->lied = loader_lied;
+	loader->stalled = loader_stalled;
+	loader->reaped = loader_reaped;
+	result = process_start(loader, channel, message->payload.forked.pid);
+	if (result < 0) {
+		loader_missing(pool, strerror(-result));
+		return;
+	}
+	if (pool->stopping)
+		process_stop(loader, true);
+	else
+		process_set_timer(loader, (uint64_t)pool->options.reply_timeout_ms * 1000000);
+}
+
+void loader_not_forked(struct pool *pool, const char *text)
+{
+	if (process_alive(&pool->loader)) {
+		zygote_lied(pool, "no loader, where there is one");
+		return;
+	}
+	process_release(&pool->loader);
+	loader_missing(pool, text);
+}
+
+int pool_load(struct pool *pool, int state_file, int memory_file, bool verify_memory,
+	      void (*progress)(void *opaque, uint64_t done, uint64_t total),
+	      void (*done)(void *opaque, const struct pool_result *result, int state,
+			   const struct message_loaded *loaded),
+	      void *opaque)
+{
+	struct operation *operation = operation_new(pool, MESSAGE_LOAD, opaque);
+
+	if (!operation)
+		return -ENOMEM;
+	operation->progress = progress;
+	operation->load_done = done;
+	operation->verify_memory = verify_memory;
+	operation->state_file = fcntl(state_file, F_DUPFD_CLOEXEC, 0);
+	operation->memory_file = fcntl(memory_file, F_DUPFD_CLOEXEC, 0);
+	if (operation->state_file < 0 || operation->memory_file < 0) {
+		int result = -errno;
+
+		if (operation->state_file >= 0)
+			(void)close(operation->state_file);
+		if (operation->memory_file >= 0)
+			(void)close(operation->memory_file);
+		free(operation);
+		return result;
+	}
+
+	if (pool->stopping) {
+		operation_finish_later(operation, POOL_SHUTTING_DOWN, 0, "the pool is being stopped");
+		return 0;
+	}
+	if (pool->load_count >= LOADS_MAX) {
+		operation_finish_later(operation, POOL_EXHAUSTED, -EBUSY, "too many snapshots wait to be loaded");
+		return 0;
+	}
+	TAILQ_INSERT_TAIL(&pool->loads, operation, link);
+	pool->load_count++;
+	feed_loader(pool);
+	return 0;
+}
