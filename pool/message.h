@@ -254,7 +254,7 @@ struct message_description {
 extern const struct message_description message_table[MESSAGE_TYPE_COUNT];
 
 _Static_assert(sizeof(struct message_header) == 24, "the header is part of the protocol");
-_Static_assert(sizeof(struct message_phases) == 8 * (MESSAGE_PHASE_COUNT + 2), "no holes");
+_Static_assert(sizeof(struct message_phases) == sizeof(uint64_t) * (MESSAGE_PHASE_COUNT + 2), "no holes");
 _Static_assert(sizeof(struct message_console_data) == 24 + MESSAGE_CONSOLE_MAX, "no holes");
 _Static_assert(sizeof(struct message_text) == 40 + MESSAGE_TEXT_MAX, "no holes");
 

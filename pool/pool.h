@@ -4,7 +4,9 @@
  *
  * Lives in the supervisor's event loop and never blocks it. Every operation that a worker or the loader must carry out is
  * asynchronous: it returns at once and ends in exactly one call of its callback, from the loop, never from within
- * the call that started it. What workers say is checked on arrival; one that lies or stalls is killed, and whoever waited for it is told.
+ * the call that started it. (One exception: where there is no memory to remember an operation on a VM by, its callback is called at
+ * once, with POOL_REFUSED and -ENOMEM.) Callbacks may call anything here but pool_free(). What workers say is checked on
+ * arrival; one that lies, floods or stalls is killed, and whoever waited for it is told.
  */
 #ifndef EMBER_POOL_POOL_H
 #define EMBER_POOL_POOL_H
@@ -28,12 +30,16 @@ struct pool_request;
 /* How an operation ended. */
 enum pool_status {
 	POOL_OK = 0,
-	POOL_EXHAUSTED,     /* no slot, and the queue is full or the request would not wait: retry_after_ms is set */
-	POOL_DEADLINE,      /* the deadline passed while the request was queued: retry_after_ms is set */
-	POOL_REFUSED,       /* the worker or loader looked and said no: error and text say why; the VM is unharmed */
-	POOL_WRONG_STATE,   /* the VM is not in a state in which this can be done */
-	POOL_WORKER_DIED,   /* the process that was serving this died or was killed: text says how */
-	POOL_SHAPE_FAILING, /* workers of this shape keep dying; text has the last reason; retry_after_ms is set */
+	/*
+	 * No slot, and the queue is full or the request would not wait; or a resource of the supervisor's own is short (error says which).
+	 * For a start retry_after_ms is set.
+	 */
+	POOL_EXHAUSTED,
+	POOL_DEADLINE,    /* the deadline passed before the request had a slot: retry_after_ms is set */
+	POOL_REFUSED,     /* the worker or loader looked and said no: error and text say why; the VM is unharmed */
+	POOL_WRONG_STATE, /* the VM is not in a state in which this can be done */
+	POOL_WORKER_DIED, /* the process that was serving this died or was killed: text says how */
+	POOL_SHAPE_FAILING, /* workers of this shape keep dying, or none can be forked: text says why; retry_after_ms is set */
 	POOL_SHUTTING_DOWN, /* the pool is being stopped */
 	POOL_CANCELLED,     /* pool_request_cancel() */
 };
@@ -58,7 +64,7 @@ enum pool_event_kind {
 	POOL_EVENT_WORKER_WARM,
 	POOL_EVENT_WORKER_FAILED,  /* it could not be built: text has the stage and the reason */
 	POOL_EVENT_WORKER_ENDED,   /* reaped; text says how it died where that was not asked for */
-	POOL_EVENT_WORKER_LIED,    /* a message that no honest worker sends: it is killed; text says what */
+	POOL_EVENT_WORKER_LIED,    /* a message that no honest process sends: it is killed; text says what */
 	POOL_EVENT_WORKER_STALLED, /* no answer in time: it is killed */
 	POOL_EVENT_SHAPE_BACKOFF,  /* text has the delay */
 	POOL_EVENT_LOADER_ENDED,
@@ -67,7 +73,7 @@ enum pool_event_kind {
 struct pool_event {
 	enum pool_event_kind kind;
 	bool is_error;
-	uint32_t worker; /* the worker's number, or 0 */
+	uint32_t worker; /* the worker's number; 0: the zygote or the loader */
 	pid_t pid;
 	uint64_t vm;                       /* the VM's number, or 0 */
 	const struct machine_shape *shape; /* or NULL */
@@ -80,10 +86,11 @@ struct pool_options {
 	const char *executable; /* what the zygote is: exec'd with pool_zygote_argument as argv[1]; "/proc/self/exe" */
 	uid_t worker_uid;       /* what workers become where the supervisor is root; ignored elsewhere */
 	gid_t worker_gid;
-	uint32_t workers_max;      /* of all shapes together, leased included */
-	uint32_t queue_limit;      /* requests waiting for a slot, of all shapes together */
-	uint32_t reply_timeout_ms; /* how long a worker may take over one message before it is killed */
-	uint32_t stop_grace_ms;    /* how long each step of stopping a worker may take: message, SIGTERM, SIGKILL */
+	uint32_t workers_max; /* of all shapes together, leased included */
+	uint32_t queue_limit; /* requests waiting for a slot, of all shapes together */
+	uint32_t
+		reply_timeout_ms; /* how long a process may take over one message, or a step of its progress, before it is killed */
+	uint32_t stop_grace_ms; /* how long each step of stopping a worker may take: message, SIGTERM, SIGKILL */
 	struct pool_shape_limits default_limits; /* for a shape that a request brings and nobody configured */
 	void *opaque;
 	void (*event)(void *opaque, const struct pool_event *event);
@@ -114,10 +121,18 @@ void pool_set_limits(struct pool *pool, const struct pool_options *options);
 int pool_configure(struct pool *pool, const struct machine_shape *shape, const struct pool_shape_limits *limits,
 		   struct error_detail *detail);
 
-/* Stop every worker and the loader and the zygote, then call done from the loop. Requests in progress end with POOL_SHUTTING_DOWN. */
+/*
+ * Kill every worker, the loader and the zygote. Requests, loads and operations in progress end with POOL_SHUTTING_DOWN, VMs with
+ * "shutdown_of_daemon".
+ *
+ * done  called from the loop when all of them are reaped and everyone has been told: the last callback of the pool, which may free it
+ */
 void pool_stop(struct pool *pool, void (*done)(void *opaque), void *opaque);
 
-/* After pool_stop()'s done, or where the loop will not run again (then processes are killed and reaped here). Takes NULL; returns NULL. */
+/*
+ * From pool_stop()'s done or after it; or where the loop will not run again: then processes are killed and reaped here, and who waits is
+ * told from here. Takes NULL; returns NULL.
+ */
 struct pool *pool_free(struct pool *pool);
 
 /* ---- status ---- */
@@ -163,7 +178,10 @@ struct pool_vm_callbacks {
 	void (*exited)(void *opaque,
 		       const struct message_exited
 			       *exited); /* the machine ended by itself; the VM stays until it is stopped */
-	/* The VM is no more (and the pointer invalid after this): stopped as asked, or its worker died. Always the last call. */
+	/*
+	 * The VM is no more (and the pointer invalid after this): stopped as asked, or its worker died. The last call, after those of the
+	 * operations that its worker had not answered.
+	 */
 	void (*gone)(void *opaque, const char *reason, const char *detail);
 };
 
@@ -194,6 +212,8 @@ struct pool_started {
  *
  * done  on success vm is valid until its gone callback; on failure vm is NULL and none of start->callbacks is ever called
  *
+ * A shape that cannot be ends in POOL_REFUSED with -EINVAL.
+ *
  * Returns the request, valid until done is called; NULL only where memory is short (done is not called).
  */
 struct pool_request *pool_vm_start(struct pool *pool, const struct pool_start *start,
@@ -201,7 +221,7 @@ struct pool_request *pool_vm_start(struct pool *pool, const struct pool_start *s
 						const struct pool_started *started),
 				   void *opaque);
 
-/* Give up: done is called with POOL_CANCELLED; a VM that was about to start is stopped. */
+/* Give up: done is called with POOL_CANCELLED, or with what the request had ended in already; a VM that was about to start is stopped. */
 void pool_request_cancel(struct pool_request *request);
 
 /* ---- VMs ---- */
@@ -248,7 +268,8 @@ void pool_vm_console_write(struct pool_vm *vm, const uint8_t *data, uint32_t siz
 			   void (*done)(void *opaque, const struct pool_result *result, uint32_t written),
 			   void *opaque);
 
-/* End the VM; its gone callback tells when. kill: SIGKILL at once, else message, SIGTERM, SIGKILL. reason is what gone will say ("released", ...). */
+/* End the VM; its gone callback tells when. kill: SIGKILL at once, else message, SIGTERM, SIGKILL. reason is what gone will say ("released", ...): it
+ * must outlive the VM; the first one holds. */
 void pool_vm_stop(struct pool_vm *vm, bool kill, const char *reason);
 
 /* ---- the loader ---- */
@@ -259,6 +280,8 @@ void pool_vm_stop(struct pool_vm *vm, bool kill, const char *reason);
  * state_file   state.json, memory_file memory.snap: both open for reading; duplicated
  * progress     bytes of memory checked so far; may be NULL
  * done         on success state is a sealed memory file of struct vm_state (the callee owns it) and loaded its summary; else state is -1
+ *
+ * A load ends in POOL_EXHAUSTED with -EBUSY where too many wait already.
  *
  * Returns 0 or -errno (nothing is called then).
  */

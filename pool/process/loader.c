@@ -123,7 +123,7 @@ static int load(const struct child_setup *setup, const struct message *message, 
 	if (!checksums)
 		return -ENOMEM;
 	result = make_state(&file, &state);
-	if (result < 0)
+	if (!state)
 		return result;
 	result = parse(setup, message->fds[0], state, checksums, ret_loaded, detail);
 	(void)munmap(state, sizeof(*state));

@@ -131,37 +131,41 @@ TAILQ_HEAD(request_list, pool_request);
 struct pool {
 	struct pool_options options;
 	struct message_host host;
+	bool stopping;
+	void (*stopped)(void *opaque);
+	void *stopped_opaque;
+
 	struct process zygote;
 	struct event *zygote_retry;
-	struct event *loader_retry;
-	uint32_t zygote_failures;
-	uint32_t forks_pending; /* forks that the zygote was asked for and has not answered */
-	bool zygote_ready;
+	uint32_t zygote_failures; /* in a row */
+	uint32_t forks_pending;   /* forks that the zygote was asked for and has not answered */
+
 	struct process loader;
+	struct event *loader_retry;
 	struct operation_list loads; /* waiting for the loader */
 	uint32_t load_count;
 	uint32_t loader_failures;
-	bool loader_ready;
+	bool zygote_ready; /* it has told what its probe found */
+	bool loader_ready; /* it has entered its sandbox */
+
 	struct slot slots[POOL_SLOTS_MAX];
 	uint32_t slots_used; /* rows that have ever been used: scans stop here */
-	struct shape shapes[POOL_SHAPES_MAX];
+	uint32_t next_worker;
+	uint32_t counts[SLOT_STATE_COUNT]; /* of all shapes */
 	uint32_t shape_count;
+	struct shape shapes[POOL_SHAPES_MAX];
+
 	struct request_list queue;
 	uint32_t queue_length;
-	uint32_t counts[SLOT_STATE_COUNT]; /* of all shapes */
-	struct request_list finished;      /* requests and operations whose callback waits for the loop */
+	bool delivering;              /* callbacks of finished and completed are being called */
+	struct request_list finished; /* requests and operations whose callback waits for the loop */
 	struct operation_list completed;
 	struct event *deliver;
-	bool delivering;
 	struct event *balance;
 	struct event *backoff; /* balance again, without anything having changed */
 	uint64_t begun_ns;     /* when a request was last sent to a worker */
 	uint64_t next_vm;
 	uint64_t next_operation;
-	uint32_t next_worker;
-	bool stopping;
-	void (*stopped)(void *opaque);
-	void *stopped_opaque;
 };
 
 struct timeval pool_timeval(uint64_t nanoseconds);

@@ -20,8 +20,6 @@
 
 #define PROBE_TIMEOUT_MS 30000
 
-extern char **environ;
-
 static uint64_t retry_delay_ns(uint32_t failures)
 {
 	uint32_t shift = failures < 9 ? failures : 9;

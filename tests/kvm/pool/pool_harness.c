@@ -125,6 +125,19 @@ void harness_wait_warm(struct harness *harness, const struct machine_shape *shap
 	cr_assert_eq(harness_status(harness, shape).warm, count, "last error: %s", harness->last_error);
 }
 
+pid_t harness_zygote(void)
+{
+	char path[64], text[64] = "";
+	FILE *children;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	children = fopen(path, "r");
+	cr_assert_not_null(children);
+	cr_assert_not_null(fgets(text, sizeof(text), children));
+	(void)fclose(children);
+	return (pid_t)strtol(text, NULL, 10);
+}
+
 int harness_file(const void *data, size_t size)
 {
 	int file = memfd_create("test", MFD_CLOEXEC);

@@ -22,14 +22,14 @@ struct harness {
 /* A start in progress, or done. */
 struct started_vm {
 	bool answered;
+	bool exited;
+	bool gone;
+	unsigned outputs;
 	struct pool_result result;
 	struct pool_vm *vm; /* NULL again when it is gone */
 	struct pool_started started;
 	unsigned signals[256];
-	unsigned outputs;
-	bool exited;
 	struct message_exited exit;
-	bool gone;
 	char reason[64];
 };
 
@@ -38,10 +38,10 @@ struct asked {
 	bool answered;
 	struct pool_result result;
 	uint8_t data[MESSAGE_CONSOLE_MAX];
-	uint32_t size;
 	uint64_t offset;
-	struct message_snapshot_done snapshot;
+	uint32_t size;
 	int state;
+	struct message_snapshot_done snapshot;
 	struct message_loaded loaded;
 };
 
@@ -58,6 +58,9 @@ struct machine_shape harness_shape(uint32_t vcpus, uint64_t memory_mib);
 void harness_configure(struct harness *harness, const struct machine_shape *shape, uint32_t min, uint32_t max);
 struct pool_shape_status harness_status(struct harness *harness, const struct machine_shape *shape);
 void harness_wait_warm(struct harness *harness, const struct machine_shape *shape, uint32_t count);
+
+/* The process that the pool started first: its zygote. */
+pid_t harness_zygote(void);
 
 /* A memory file with these bytes. The caller closes it. */
 int harness_file(const void *data, size_t size);

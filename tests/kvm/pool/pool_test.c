@@ -447,18 +447,10 @@ Test(pool, a_zygote_that_dies_is_replaced_and_vms_live_on)
 	struct machine_shape shape = harness_shape(1, 16);
 	static struct started_vm vm, next;
 	static struct asked pause = { 0 };
-	char command[64];
-	FILE *found;
-	int zygote = 0;
 
 	(void)harness_boot(&harness, &shape, POOL_TEMPERATURE_ANY, 0, &vm);
 	harness_wait(&harness, &vm.answered);
-	(void)snprintf(command, sizeof(command), "pgrep -P %d ember-zygote", (int)getpid());
-	found = popen(command, "r");
-	cr_assert_not_null(found);
-	cr_assert_eq(fscanf(found, "%d", &zygote), 1);
-	(void)pclose(found);
-	cr_assert_eq(kill(zygote, SIGKILL), 0);
+	cr_assert_eq(kill(harness_zygote(), SIGKILL), 0);
 	while (harness.events[POOL_EVENT_ZYGOTE_ENDED] == 0)
 		harness_turn(&harness, 1);
 

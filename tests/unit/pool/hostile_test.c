@@ -402,20 +402,6 @@ Test(hostile, a_zygote_that_does_not_answer_does_not_hold_up_the_end)
 	close_and_count();
 }
 
-static pid_t first_child(void)
-{
-	char path[64];
-	FILE *children;
-	int pid = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	children = fopen(path, "r");
-	cr_assert_not_null(children);
-	cr_assert_eq(fscanf(children, "%d", &pid), 1);
-	(void)fclose(children);
-	return pid;
-}
-
 Test(hostile, while_no_zygote_starts_requests_are_told)
 {
 	struct machine_shape shape = harness_shape(1, 16);
@@ -424,7 +410,7 @@ Test(hostile, while_no_zygote_starts_requests_are_told)
 	open_with("");
 	harness_turn(&harness, 50);
 	cr_assert_eq(setenv("EMBER_IMPOSTOR", "zygote=counts_much", 1), 0); /* those that come after this one */
-	cr_assert_eq(kill(first_child(), SIGKILL), 0);
+	cr_assert_eq(kill(harness_zygote(), SIGKILL), 0);
 	wait_for_event(POOL_EVENT_ZYGOTE_ENDED, 1);
 	(void)harness_boot(&harness, &shape, POOL_TEMPERATURE_COLD, 0, &waiting);
 	harness_wait(&harness, &waiting.answered);
