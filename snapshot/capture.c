@@ -2,19 +2,21 @@
 /*
  * From a paused machine to a state.
  *
- * The vCPUs stand still, but time does not: until the VM is closed, the PIT and the LAPICs' timers go on and raise interrupts. A
- * state is read from where interrupts come from to where they go, so that one that travels meanwhile is seen at its source or
- * at its destination, or at both, but never at neither:
+ * The vCPUs stand still, but time does not: until the VM is closed, the PIT and the LAPICs' timers go on and raise
+ * interrupts. A state is read from where interrupts come from to where they go, so that one that travels meanwhile is
+ * seen at its source or at its destination, or at both, but never at neither:
  *
- *   1. devices   Drained first: what was in flight has its effect on memory and on interrupt lines. Then saved. Nothing but a vCPU or the host's
- *                input changes them afterwards, and the caller feeds no input while the machine is paused.
- *   2. irqchip   PICs and IOAPIC with the lines as the devices left them; the PIT. An interrupt that passes through the IOAPIC after this is found
- *                in a LAPIC by the next step. A tick that the PICs miss comes again: setting a PIT restarts its count.
+ *   1. devices   Drained first: what was in flight has its effect on memory and on interrupt lines. Then saved. Nothing
+ *                but a vCPU or the host's input changes them afterwards, and the caller feeds no input while the
+ *                machine is paused.
+ *   2. irqchip   PICs and IOAPIC with the lines as the devices left them; the PIT. An interrupt that passes through the
+ *                IOAPIC after this is found in a LAPIC by the next step. A tick that the PICs miss comes again: setting
+ *                a PIT restarts its count.
  *   3. vCPUs     LAPICs with what has arrived; registers, MSRs, events (kvm/vcpu_state.c says in which order).
  *   4. clock     Last, next to the TSCs that were read a moment before, since the guest compares the two.
  *
- * Memory is the caller's to write, and comes after all of this: reading the state of a vCPU that uses kvmclock or steal time may write to
- * its memory.
+ * Memory is the caller's to write, and comes after all of this: reading the state of a vCPU that uses kvmclock or steal
+ * time may write to its memory.
  */
 #include "snapshot/capture.h"
 

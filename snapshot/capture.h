@@ -33,22 +33,23 @@ struct inject_times {
  * ret_state  zero-filled by this function first; vm_state_check() holds on success
  * ret_times  may be NULL
  *
- * Returns 0; -EBUSY (it runs); -EOPNOTSUPP (a device that snapshots do not know); or -errno of the step that detail names. The machine is
- * unharmed and may go on.
+ * Returns 0; -EBUSY (it runs); -EOPNOTSUPP (a device that snapshots do not know); or -errno of the step that detail
+ * names. The machine is unharmed and may go on.
  */
 int snapshot_capture(struct machine *machine, struct vm_state *ret_state, struct capture_times *ret_times,
 		     struct error_detail *detail);
 
 /*
- * Put a snapshot into a machine that has not run: memory laid over the reserved range, devices, vCPUs, irqchip, PIT, clock. The order and
- * its reasons are in inject.c.
+ * Put a snapshot into a machine that has not run: memory laid over the reserved range, devices, vCPUs, irqchip, PIT,
+ * clock. The order and its reasons are in inject.c.
  *
  * state      checked with vm_state_check() by the caller; its shape is the machine's
- * memory     the snapshot's memory file, open for reading, at least as long as the machine's memory; not consumed, may be closed afterwards
+ * memory     the snapshot's memory file, open for reading, at least as long as the machine's memory; not consumed, may
+ *            be closed afterwards
  * ret_times  may be NULL
  *
- * Returns 0; -EBUSY (the machine has run); -EINVAL (shapes or devices differ, or the file is too short: detail says which); or -errno of the step that
- * detail names. On failure the machine must not run.
+ * Returns 0; -EBUSY (the machine has run); -EINVAL (shapes or devices differ, or the file is too short: detail says
+ * which); or -errno of the step that detail names. On failure the machine must not run.
  */
 int snapshot_inject(struct machine *machine, const struct vm_state *state, int memory, struct inject_times *ret_times,
 		    struct error_detail *detail);

@@ -2,9 +2,9 @@
 /*
  * The snapshots that a daemon knows, and who uses them: plain data in memory, with a text to keep it by.
  *
- * An entry owns the descriptors that restores hand to workers, so that a snapshot stays usable whatever becomes of its name or its
- * files. It knows its holders (VMs), and is freed when it was removed and the last of them is gone. One thread uses a catalog;
- * nothing here waits for anything.
+ * An entry owns the descriptors that restores hand to workers, so that a snapshot stays usable whatever becomes of its
+ * name or its files. It knows its holders (VMs), and is freed when it was removed and the last of them is gone. One
+ * thread uses a catalog; nothing here waits for anything.
  */
 #ifndef EMBER_SNAPSHOT_CATALOG_H
 #define EMBER_SNAPSHOT_CATALOG_H
@@ -48,8 +48,8 @@ bool catalog_name_is_valid(const char *name);
 /*
  * Make an empty catalog.
  *
- * gone  called just before an entry is freed, whether by catalog_remove() or by the last catalog_release(): the last chance to look at it. Must
- *       not change the catalog. Not called by catalog_free(). May be NULL
+ * gone  called just before an entry is freed, whether by catalog_remove() or by the last catalog_release(): the last
+ *       chance to look at it. Must not change the catalog. Not called by catalog_free(). May be NULL
  *
  * Returns 0 or -ENOMEM. The caller ends it with catalog_free().
  */
@@ -66,7 +66,8 @@ struct catalog *catalog_free(struct catalog *catalog);
  * replace       an entry of that name makes way: it is found no more, and freed when its last holder is gone
  * ret_entry     may be NULL
  *
- * Returns 0; -EINVAL (name or path: detail); -EEXIST (the name is taken, and replace is false); -EBUSY (that entry is being removed); -ENOMEM.
+ * Returns 0; -EINVAL (name or path: detail); -EEXIST (the name is taken, and replace is false); -EBUSY (that entry is
+ * being removed); -ENOMEM.
  */
 int catalog_register(struct catalog *catalog, const struct catalog_registration *registration, bool replace,
 		     struct catalog_entry **ret_entry, struct error_detail *detail);
@@ -100,7 +101,8 @@ const uint64_t *catalog_entry_holders(const struct catalog_entry *entry, size_t 
 int catalog_hold(struct catalog_entry *entry, uint64_t holder);
 
 /*
- * Note that it does not any more. Frees the entry if it was the last holder of one that is anonymous, replaced or being removed.
+ * Note that it does not any more. Frees the entry if it was the last holder of one that is anonymous, replaced or being
+ * removed.
  *
  * Returns 0, or -ENOENT (it did not hold it).
  */
@@ -111,8 +113,8 @@ int catalog_release(struct catalog *catalog, struct catalog_entry *entry, uint64
  *
  * when_free  where it is held: hand it out no more, and free it with its last holder
  *
- * Returns 0 (it is freed); -EBUSY (it is held: see catalog_entry_holders()); -EINPROGRESS (it is held, and will go; also where that was asked
- * for already).
+ * Returns 0 (it is freed); -EBUSY (it is held: see catalog_entry_holders()); -EINPROGRESS (it is held, and will go;
+ * also where that was asked for already).
  */
 int catalog_remove(struct catalog *catalog, struct catalog_entry *entry, bool when_free);
 
@@ -129,9 +131,11 @@ void catalog_keep(struct catalog_entry *entry);
 int catalog_to_text(const struct catalog *catalog, char **ret_text, size_t *ret_size);
 
 /*
- * Read such a text: calls visit for each name and path, after all of it was checked. The strings are valid during the call.
+ * Read such a text: calls visit for each name and path, after all of it was checked. The strings are valid during the
+ * call.
  *
- * Returns 0, -EINVAL (no catalog: detail says why), -EFBIG, -ENOMEM, or what visit returned where it was not 0: then no more follow.
+ * Returns 0, -EINVAL (no catalog: detail says why), -EFBIG, -ENOMEM, or what visit returned where it was not 0: then no
+ * more follow.
  */
 int catalog_from_text(const char *text, size_t size, int (*visit)(void *opaque, const char *name, const char *path),
 		      void *opaque, struct error_detail *detail);

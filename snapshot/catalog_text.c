@@ -2,7 +2,8 @@
 /*
  * The catalog's text: {"format": 1, "snapshots": [{"name": "...", "path": "/..."}]}.
  *
- * Only names and paths are kept: what a snapshot is, its own files say, and they are checked again when the daemon starts.
+ * Only names and paths are kept: what a snapshot is, its own files say, and they are checked again when the daemon
+ * starts.
  */
 #include <errno.h>
 #include <limits.h>

@@ -2,8 +2,9 @@
 /*
  * Host compatibility, found out when a snapshot is registered and not when a client waits for a restore.
  *
- * The host must offer at least what the guest has seen: CPUID features that the guest may rely on, MSRs that can be written back, room for its XSAVE
- * area, and a TSC that runs as fast, or can be scaled to. More is no harm: the guest keeps its own CPUID.
+ * The host must offer at least what the guest has seen: CPUID features that the guest may rely on, MSRs that can be
+ * written back, room for its XSAVE area, and a TSC that runs as fast, or can be scaled to. More is no harm: the guest
+ * keeps its own CPUID.
  */
 #include "snapshot/check.h"
 

@@ -13,7 +13,8 @@
 #define SNAPSHOT_TSC_TOLERANCE_PPM 250
 
 /*
- * Compare a state with what the host's probe found: number of vCPUs, and for each its CPUID, MSRs, XSAVE area and TSC rate.
+ * Compare a state with what the host's probe found: number of vCPUs, and for each its CPUID, MSRs, XSAVE area and TSC
+ * rate.
  *
  * host   may have been probed by another process: its descriptor is not used
  * state  for which vm_state_check() returns 0

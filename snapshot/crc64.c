@@ -3,8 +3,9 @@
  * CRC-64/ECMA-182, sixteen bytes a step.
  *
  * A CRC is linear: what a byte does to the register depends only on its value and on how many bytes follow it. So
- * tables[n][value] holds the CRC of one byte followed by n zero bytes, and sixteen independent look-ups, combined by exclusive or,
- * advance the register by sixteen bytes ("slicing"; Kounavis and Berry, 2005). The register goes into the first eight.
+ * tables[n][value] holds the CRC of one byte followed by n zero bytes, and sixteen independent look-ups, combined by
+ * exclusive or, advance the register by sixteen bytes ("slicing"; Kounavis and Berry, 2005). The register goes into the
+ * first eight.
  *
  * The tables (32 KiB) are filled before main() from the polynomial alone: processes forked later share their pages,
  * and threads need no lock.

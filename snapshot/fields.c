@@ -2,10 +2,10 @@
 /*
  * The one writer and the one reader of state structures.
  *
- * A table says for each member its key, type, place and bounds; the code below knows types, not structures. The reader takes the members in
- * the table's order, which lets a label see the fields before it, and counts them: an object with more members than the table has an unknown one.
- * Members are copied in and out byte by byte: a structure inside a record need not be aligned. Recursion is as deep as
- * the tables nest, which are constants of ours.
+ * A table says for each member its key, type, place and bounds; the code below knows types, not structures. The reader
+ * takes the members in the table's order, which lets a label see the fields before it, and counts them: an object with
+ * more members than the table has an unknown one. Members are copied in and out byte by byte: a structure inside a
+ * record need not be aligned. Recursion is as deep as the tables nest, which are constants of ours.
  */
 #include "snapshot/fields.h"
 

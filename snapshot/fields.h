@@ -2,9 +2,10 @@
 /*
  * State structures to JSON and back, driven by their tables of fields (devices/device.h).
  *
- * An object has exactly the table's members. Numbers up to 32 bits are JSON numbers, FIELD_HEX32 and 64-bit ones strings "0x...";
- * arrays have as many elements as the table says. Bytes are one hexadecimal string up to FIELDS_BYTES_ROW of them, else,
- * and for FIELD_BLOB always, an array of strings of FIELDS_BYTES_ROW bytes each, the last one shorter: so that two documents compare line by line.
+ * An object has exactly the table's members. Numbers up to 32 bits are JSON numbers, FIELD_HEX32 and 64-bit ones
+ * strings "0x..."; arrays have as many elements as the table says. Bytes are one hexadecimal string up to
+ * FIELDS_BYTES_ROW of them, else, and for FIELD_BLOB always, an array of strings of FIELDS_BYTES_ROW bytes each, the
+ * last one shorter: so that two documents compare line by line.
  */
 #ifndef EMBER_SNAPSHOT_FIELDS_H
 #define EMBER_SNAPSHOT_FIELDS_H

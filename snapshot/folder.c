@@ -2,10 +2,11 @@
 /*
  * Opening a snapshot's folder and files.
  *
- * Paths come from clients, and folders may be writable by others, so that a name can stand for anything. Each one is looked at
- * (fstatat, no following) before it is opened, because opening a device or a FIFO may already do something; it is opened
- * with O_NOFOLLOW and O_NONBLOCK, because it may have been exchanged in between; and what was opened is looked at again.
- * The files are found from the folder's descriptor: both belong to one snapshot even while another takes its name.
+ * Paths come from clients, and folders may be writable by others, so that a name can stand for anything. Each one is
+ * looked at (fstatat, no following) before it is opened, because opening a device or a FIFO may already do something;
+ * it is opened with O_NOFOLLOW and O_NONBLOCK, because it may have been exchanged in between; and what was opened is
+ * looked at again. The files are found from the folder's descriptor: both belong to one snapshot even while another
+ * takes its name.
  */
 #include "snapshot/folder.h"
 

@@ -28,16 +28,16 @@ struct snapshot_files {
 /*
  * Open a snapshot for reading.
  *
- * Opens nothing but folders and regular files, follows no symbolic link at the end of path or inside the folder, and never waits
- * for a FIFO's other end. The files may change after they were opened: whoever reads them must bear that.
+ * Opens nothing but folders and regular files, follows no symbolic link at the end of path or inside the folder, and
+ * never waits for a FIFO's other end. The files may change after they were opened: whoever reads them must bear that.
  *
  * at         folder that a relative path starts from, or AT_FDCWD
  * path       the snapshot's folder
  * ret_files  filled on success; the caller ends it with snapshot_files_close()
  *
- * Returns 0, or with the file named in detail: -ENOENT (it is missing), -ELOOP (a symbolic link), -ENOTDIR (path is no folder),
- * -EISDIR (a folder where a file should be), -EINVAL (a FIFO, socket or device; or a memory file that is not whole pages),
- * -ENODATA (an empty file), -EFBIG (too large), -EACCES, or -errno from open(2).
+ * Returns 0, or with the file named in detail: -ENOENT (it is missing), -ELOOP (a symbolic link), -ENOTDIR (path is no
+ * folder), -EISDIR (a folder where a file should be), -EINVAL (a FIFO, socket or device; or a memory file that is not
+ * whole pages), -ENODATA (an empty file), -EFBIG (too large), -EACCES, or -errno from open(2).
  */
 int snapshot_files_open(int at, const char *path, struct snapshot_files *ret_files, struct error_detail *detail);
 

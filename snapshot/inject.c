@@ -2,20 +2,24 @@
 /*
  * From a state to a machine that has not run.
  *
- *   1. memory    Before all that makes KVM look at guest memory: MSRs that hold the addresses of kvmclock, steal time, async page faults and PV EOI;
- *                CR3 with PAE, whose page directory pointers KVM reads when sregs are set; and devices with queues.
- *                The memslot stays as it is, so that no KVM_SET_USER_MEMORY_REGION is on the request path.
- *   2. devices   Each drives its interrupt line to the level that it had. KVM keeps the level of each source of a line (irq_states) apart from
- *                the chips' registers, and gives out only the registers: nobody but the device can bring it back. It must come before
- *                the chips: to a chip that has its registers already, a level that rises is an edge, and an edge-triggered
- *                line such as COM1's would interrupt the guest a second time for what it has been told of. This way the chips
- *                see the edge in their reset state, and step 4 overwrites what it did to them.
- *   3. vCPUs     With their LAPICs (kvm/vcpu_state.c says in which order). After the devices, which may have sent an interrupt to a LAPIC in its reset
- *                state. Before the IOAPIC: when that is set, it delivers what was pending in it, to a LAPIC that must not be overwritten afterwards.
- *   4. irqchip   PIC master, PIC slave, IOAPIC, then the PIT, which starts to tick when it is set: through chips that are ready.
- *   5. clock     After the TSCs, because KVM works out kvmclock from the TSC's offset and from whether all vCPUs agree; and
- *                last of all, so that the least time passes between it and the guest's first instruction. It goes on from where it stood, and so does the
- *                TSC: for the guest, no time passes while it lies on disk.
+ *   1. memory    Before all that makes KVM look at guest memory: MSRs that hold the addresses of kvmclock, steal time,
+ *                async page faults and PV EOI; CR3 with PAE, whose page directory pointers KVM reads when sregs are
+ *                set; and devices with queues. The memslot stays as it is, so that no KVM_SET_USER_MEMORY_REGION is on
+ *                the request path.
+ *   2. devices   Each drives its interrupt line to the level that it had. KVM keeps the level of each source of a line
+ *                (irq_states) apart from the chips' registers, and gives out only the registers: nobody but the device
+ *                can bring it back. It must come before the chips: to a chip that has its registers already, a level
+ *                that rises is an edge, and an edge-triggered line such as COM1's would interrupt the guest a second
+ *                time for what it has been told of. This way the chips see the edge in their reset state, and step 4
+ *                overwrites what it did to them.
+ *   3. vCPUs     With their LAPICs (kvm/vcpu_state.c says in which order). After the devices, which may have sent an
+ *                interrupt to a LAPIC in its reset state. Before the IOAPIC: when that is set, it delivers what was
+ *                pending in it, to a LAPIC that must not be overwritten afterwards.
+ *   4. irqchip   PIC master, PIC slave, IOAPIC, then the PIT, which starts to tick when it is set: through chips that
+ *                are ready.
+ *   5. clock     After the TSCs, because KVM works out kvmclock from the TSC's offset and from whether all vCPUs agree;
+ *                and last of all, so that the least time passes between it and the guest's first instruction. It goes
+ *                on from where it stood, and so does the TSC: for the guest, no time passes while it lies on disk.
  *
  * A failure leaves the machine half filled: the caller throws it away.
  */
@@ -59,7 +63,10 @@ static const struct device_record *find_record(const struct vm_state *state, con
 	return NULL;
 }
 
-/* Every device of the machine has a state, and every state a device: as many of the one as of the other, and no two alike. */
+/*
+ * Every device of the machine has a state, and every state a device: as many of the one as of the other, and no two
+ * alike.
+ */
 static int inject_devices(struct machine *machine, const struct vm_state *state, struct error_detail *detail)
 {
 	const struct bus *bus = &machine->bus;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jansson prints either everything on one line or every scalar on its own. A snapshot's state has tables of CPUID leaves and MSRs that
- * read best a row to a line, so each array or object is printed on one line if it fits, and else broken, child by child; but for arrays of
- * scalars, which fill their lines. All elements of an array are of one kind here.
+ * jansson prints either everything on one line or every scalar on its own. A snapshot's state has tables of CPUID
+ * leaves and MSRs that read best a row to a line, so each array or object is printed on one line if it fits, and else
+ * broken, child by child; but for arrays of scalars, which fill their lines. All elements of an array are of one kind
+ * here.
  */
 #include "snapshot/json_print.h"
 

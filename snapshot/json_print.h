@@ -10,7 +10,8 @@
 #include <jansson.h>
 
 /*
- * Print a value, without a newline at its end. Whether a line breaks depends only on the value, so that equal values print alike.
+ * Print a value, without a newline at its end. Whether a line breaks depends only on the value, so that equal values
+ * print alike.
  *
  * Returns 0, -ENOMEM, or -EIO (the stream failed).
  */

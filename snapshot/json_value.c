@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON values, read strictly: each has one form, and whatever deviates is an error that says where, what was expected, and
- * what was found. Nothing of what a file holds is repeated in an error but numbers and short printable text.
+ * JSON values, read strictly: each has one form, and whatever deviates is an error that says where, what was expected,
+ * and what was found. Nothing of what a file holds is repeated in an error but numbers and short printable text.
  */
 #include "snapshot/json_value.h"
 
@@ -17,8 +17,8 @@
 static const char hex_digits[] = "0123456789abcdef";
 
 /*
- * jansson draws the seed of its hash tables when it makes its first object, from /dev/urandom: who reads and writes states may
- * not open that any more, so it is drawn before main() and inherited.
+ * jansson draws the seed of its hash tables when it makes its first object, from /dev/urandom: who reads and writes
+ * states may not open that any more, so it is drawn before main() and inherited.
  */
 __attribute__((constructor)) static void seed_hash_tables(void)
 {

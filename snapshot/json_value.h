@@ -2,7 +2,8 @@
 /*
  * Reading one JSON value of a kind that is known beforehand, with an error that names where it stands.
  *
- * The forms of values in state.json: 64-bit integers are strings "0x...", others are numbers; bytes are hexadecimal strings.
+ * The forms of values in state.json: 64-bit integers are strings "0x...", others are numbers; bytes are hexadecimal
+ * strings.
  */
 #ifndef EMBER_SNAPSHOT_JSON_VALUE_H
 #define EMBER_SNAPSHOT_JSON_VALUE_H

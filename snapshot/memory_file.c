@@ -2,12 +2,12 @@
 /*
  * Writing and checking memory.snap.
  *
- * The file is the guest's memory byte for byte, so that a restore is one mmap(2). It is made as long as the memory first;
- * what is never written stays a hole, which reads as zeros and costs no disk. Pages are tested for zeros one by one, and each
- * run of others goes out with as few pwrite(2) calls as the kernel takes.
+ * The file is the guest's memory byte for byte, so that a restore is one mmap(2). It is made as long as the memory
+ * first; what is never written stays a hole, which reads as zeros and costs no disk. Pages are tested for zeros one by
+ * one, and each run of others goes out with as few pwrite(2) calls as the kernel takes.
  *
- * The CRC of zeros is zero (see crc64.h): a chunk of nothing but zeros needs no computing, neither when it is written nor
- * when it is checked, and a sparse memory of gigabytes is verified at the speed of what it holds.
+ * The CRC of zeros is zero (see crc64.h): a chunk of nothing but zeros needs no computing, neither when it is written
+ * nor when it is checked, and a sparse memory of gigabytes is verified at the speed of what it holds.
  */
 #include "snapshot/memory_file.h"
 

@@ -41,8 +41,8 @@ struct memory_progress {
  * ret_checksums  filled on success
  * ret_written    may be NULL; bytes that were not holes
  *
- * Returns 0, -EINVAL (a size that is not whole pages up to GUEST_MEMORY_SIZE_MAX), what progress returned, or -errno with the
- * step in detail (-ENOSPC, -EDQUOT, -EIO).
+ * Returns 0, -EINVAL (a size that is not whole pages up to GUEST_MEMORY_SIZE_MAX), what progress returned, or -errno
+ * with the step in detail (-ENOSPC, -EDQUOT, -EIO).
  */
 int memory_file_write(int file, const uint8_t *memory, uint64_t size, const struct memory_progress *progress,
 		      struct memory_checksums *ret_checksums, uint64_t *ret_written, struct error_detail *detail);
@@ -55,8 +55,8 @@ int memory_file_write(int file, const uint8_t *memory, uint64_t size, const stru
  * size      bytes that it must have
  * progress  may be NULL
  *
- * Returns 0; -EBADMSG (its size differs, or a chunk does: detail has both sizes, or the chunk and its offset); what progress returned; or
- * -errno with the step in detail.
+ * Returns 0; -EBADMSG (its size differs, or a chunk does: detail has both sizes, or the chunk and its offset); what
+ * progress returned; or -errno with the step in detail.
  */
 int memory_file_verify(int file, uint64_t size, const struct memory_checksums *checksums,
 		       const struct memory_progress *progress, struct error_detail *detail);

@@ -3,16 +3,18 @@
  * Durable publication: temporary, fsync, rename, fsync of the folder.
  *
  * A temporary is named .NAME.tmp-XXXXXX and stands beside its destination, hence on the same file system. Its maker
- * holds a lock (flock) on it for as long as it lives, so that a sweep can tell a publication in progress from what a process left
- * when it died: the kernel drops the lock with the process.
+ * holds a lock (flock) on it for as long as it lives, so that a sweep can tell a publication in progress from what a
+ * process left when it died: the kernel drops the lock with the process.
  *
- * The order of a commit: the data must be on disk before the name points at it (fsync of files and folder before the rename), and
- * the name must be on disk before success is reported (fsync of the parent after it). A new name is taken with RENAME_NOREPLACE,
- * so that nothing that appeared meanwhile is lost. An old snapshot is replaced with RENAME_EXCHANGE: at every instant the name
- * stands for one whole snapshot, and the old one, now under the temporary's name, is removed afterwards; a crash
- * before that leaves it to the sweep. Both renames undo themselves when done again, which is how a failed fsync of the parent is taken back.
+ * The order of a commit: the data must be on disk before the name points at it (fsync of files and folder before the
+ * rename), and the name must be on disk before success is reported (fsync of the parent after it). A new name is taken
+ * with RENAME_NOREPLACE, so that nothing that appeared meanwhile is lost. An old snapshot is replaced with
+ * RENAME_EXCHANGE: at every instant the name stands for one whole snapshot, and the old one, now under the temporary's
+ * name, is removed afterwards; a crash before that leaves it to the sweep. Both renames undo themselves when done
+ * again, which is how a failed fsync of the parent is taken back.
  *
- * VMs that run from a snapshot that is replaced or removed keep its inode: nothing here ever writes to a published file.
+ * VMs that run from a snapshot that is replaced or removed keep its inode: nothing here ever writes to a published
+ * file.
  */
 #include "snapshot/publish.h"
 
@@ -241,7 +243,10 @@ void publication_abort(struct publication *publication)
 	close_all(publication);
 }
 
-/* Give a temporary its name, exchanging it with what has that name or else moving it, and make it last; or take it back. */
+/*
+ * Give a temporary its name, exchanging it with what has that name or else moving it, and make it last; or take it
+ * back.
+ */
 static int rename_durably(int parent, const char *temporary, const char *name, bool exchange,
 			  struct error_detail *detail)
 {

@@ -2,8 +2,8 @@
 /*
  * Publishing files durably: everything that Ember keeps on disk gets there through this.
  *
- * What is published appears under its name at once and whole, and stays there after a power failure; until then, and after any
- * failure, what was there before is untouched. All functions here wait for the disk: not for an event loop.
+ * What is published appears under its name at once and whole, and stays there after a power failure; until then, and
+ * after any failure, what was there before is untouched. All functions here wait for the disk: not for an event loop.
  */
 #ifndef EMBER_SNAPSHOT_PUBLISH_H
 #define EMBER_SNAPSHOT_PUBLISH_H
@@ -27,24 +27,25 @@ struct publication {
 };
 
 /*
- * Prepare a snapshot: a temporary folder beside where it will be, with its two files, for a writer that opens nothing itself. They are
- * readable by the caller's user alone: guest memory holds secrets.
+ * Prepare a snapshot: a temporary folder beside where it will be, with its two files, for a writer that opens nothing
+ * itself. They are readable by the caller's user alone: guest memory holds secrets.
  *
  * path             the folder to be, its parent must exist; relative to `at`
  * overwrite        may path be a snapshot already? It is replaced in one step at commit
  * ret_publication  filled on success; ended by publication_commit() or publication_abort()
  *
- * Returns 0; -EEXIST (path exists, and overwrite is false); -ENOTEMPTY, -ENOTDIR, -ELOOP (path exists and is no snapshot); -EINVAL or
- * -ENAMETOOLONG (its last component); or -errno of the step in detail.
+ * Returns 0; -EEXIST (path exists, and overwrite is false); -ENOTEMPTY, -ENOTDIR, -ELOOP (path exists and is no
+ * snapshot); -EINVAL or -ENAMETOOLONG (its last component); or -errno of the step in detail.
  */
 int publication_begin(int at, const char *path, bool overwrite, struct publication *ret_publication,
 		      struct error_detail *detail);
 
 /*
- * Give the snapshot its name: fsync of both files and their folder, rename, fsync of the parent. Ends the publication, whatever it returns.
+ * Give the snapshot its name: fsync of both files and their folder, rename, fsync of the parent. Ends the publication,
+ * whatever it returns.
  *
- * Returns 0; -EEXIST (the name was taken meanwhile); or -errno of the step in detail. On failure the name stands for what it stood for before,
- * and nothing temporary is left.
+ * Returns 0; -EEXIST (the name was taken meanwhile); or -errno of the step in detail. On failure the name stands for
+ * what it stood for before, and nothing temporary is left.
  */
 int publication_commit(struct publication *publication, struct error_detail *detail);
 
@@ -62,10 +63,11 @@ void publication_abort(struct publication *publication);
 int publish_file(int parent, const char *name, const void *data, size_t size, struct error_detail *detail);
 
 /*
- * Remove a snapshot's folder and files: its name goes in one step and durably, then the files. Who has them open keeps them.
+ * Remove a snapshot's folder and files: its name goes in one step and durably, then the files. Who has them open keeps
+ * them.
  *
- * Returns 0, -ENOENT, -ENOTDIR or -ELOOP (path is no folder), -ENOTEMPTY (it holds something that is no part of a snapshot: nothing is
- * removed), or -errno of the step in detail.
+ * Returns 0, -ENOENT, -ENOTDIR or -ELOOP (path is no folder), -ENOTEMPTY (it holds something that is no part of a
+ * snapshot: nothing is removed), or -errno of the step in detail.
  */
 int publish_remove(int at, const char *path, struct error_detail *detail);
 

@@ -3,7 +3,8 @@
  * Everything about a VM but its memory, as one flat structure.
  *
  * No pointers and fixed sizes: the loader fills one in a sealed memory file, and workers map that file read-only and
- * inject from it, so that a restore parses nothing. Whoever maps one that another process wrote calls vm_state_check() first.
+ * inject from it, so that a restore parses nothing. Whoever maps one that another process wrote calls vm_state_check()
+ * first.
  */
 #ifndef EMBER_SNAPSHOT_STATE_H
 #define EMBER_SNAPSHOT_STATE_H
@@ -41,8 +42,8 @@ struct vm_state {
 };
 
 /*
- * Check all that an injection relies on: magic, version, counts within their arrays, memory size, template, xsave and MSR and CPUID
- * counts, device names terminated and known with their size and fields in bounds.
+ * Check all that an injection relies on: magic, version, counts within their arrays, memory size, template, xsave and
+ * MSR and CPUID counts, device names terminated and known with their size and fields in bounds.
  *
  * Returns 0, or -EINVAL with the member in detail.
  */

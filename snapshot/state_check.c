@@ -2,8 +2,9 @@
 /*
  * What every user of a struct vm_state may rely on.
  *
- * A state comes from the loader, which parsed a file that anybody may have written, and the loader may have been taken over by that file. Each
- * worker therefore checks the mapped state again before it uses a count as a bound; KVM checks the registers' values.
+ * A state comes from the loader, which parsed a file that anybody may have written, and the loader may have been taken
+ * over by that file. Each worker therefore checks the mapped state again before it uses a count as a bound; KVM checks
+ * the registers' values.
  */
 #include <errno.h>
 #include <inttypes.h>

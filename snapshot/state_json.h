@@ -6,7 +6,8 @@
  *
  *	{"magic": "EMBERSNP", "format": 1, "crc64": "0123456789abcdef",
  *
- * The CRC-64 covers every byte after that line's end. The rest of the object follows; see state_json_write.c for its members.
+ * The CRC-64 covers every byte after that line's end. The rest of the object follows; see state_json_write.c for its
+ * members.
  */
 #ifndef EMBER_SNAPSHOT_STATE_JSON_H
 #define EMBER_SNAPSHOT_STATE_JSON_H
@@ -43,11 +44,13 @@ int state_json_write(int file, const struct vm_state *state, const struct snapsh
  * Read a state.json that anybody may have written.
  *
  * text, size     the whole file; not terminated
- * ret_state      zero-filled first; may lie in a mapped memory file. On success vm_state_check() holds. On failure it must not be used
+ * ret_state      zero-filled first; may lie in a mapped memory file. On success vm_state_check() holds. On failure it
+ *                must not be used
  * ret_metadata, ret_checksums  the same
  *
- * Returns 0; -ENODATA (empty); -EFBIG (more than SNAPSHOT_STATE_SIZE_MAX); -EBADMSG (no snapshot, or damaged: magic, CRC);
- * -EPROTONOSUPPORT (a format that this version does not read); -EINVAL with the member in detail ("vcpus[0].sregs.cr3: missing"); -ENOMEM.
+ * Returns 0; -ENODATA (empty); -EFBIG (more than SNAPSHOT_STATE_SIZE_MAX); -EBADMSG (no snapshot, or damaged: magic,
+ * CRC); -EPROTONOSUPPORT (a format that this version does not read); -EINVAL with the member in detail
+ * ("vcpus[0].sregs.cr3: missing"); -ENOMEM.
  */
 int state_json_read(const char *text, size_t size, struct vm_state *ret_state, struct snapshot_metadata *ret_metadata,
 		    struct memory_checksums *ret_checksums, struct error_detail *detail);

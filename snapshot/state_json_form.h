@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the writer and the reader of state.json share: the form of its first line, and how a text becomes a document. Inside snapshot/ only.
+ * What the writer and the reader of state.json share: the form of its first line, and how a text becomes a document.
+ * Inside snapshot/ only.
  */
 #ifndef EMBER_SNAPSHOT_STATE_JSON_FORM_H
 #define EMBER_SNAPSHOT_STATE_JSON_FORM_H

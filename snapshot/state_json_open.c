@@ -2,8 +2,9 @@
 /*
  * The first look at a state.json, before its members are read.
  *
- * What could make the JSON parser work hard is bounded first: the size; then the first line, which is compared as text, and the CRC of the
- * rest; then, in one pass over the bytes, how deep it nests and how many values it has. Only then is it parsed.
+ * What could make the JSON parser work hard is bounded first: the size; then the first line, which is compared as text,
+ * and the CRC of the rest; then, in one pass over the bytes, how deep it nests and how many values it has. Only then is
+ * it parsed.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -98,7 +99,9 @@ static int check_envelope(const char *text, size_t size, uint64_t *ret_crc, stru
 	return 0;
 }
 
-/* Bound the parser's work. Counts commas and opening brackets outside strings: no document has more values than these. */
+/*
+ * Bound the parser's work. Counts commas and opening brackets outside strings: no document has more values than these.
+ */
 static int check_extent(const char *text, size_t size, struct error_detail *detail)
 {
 	unsigned depth = 0;

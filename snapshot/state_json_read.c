@@ -2,8 +2,9 @@
 /*
  * The reader of state.json, which trusts nothing that it reads.
  *
- * state_json_open() has bounded and parsed the text when the members are looked at. Every member must be there, of the right kind and in bounds, and no other may be: a file either is a state that this version understands in full,
- * or an error that names the first thing that is wrong. At last vm_state_check() looks at the result as a whole.
+ * state_json_open() has bounded and parsed the text when the members are looked at. Every member must be there, of the
+ * right kind and in bounds, and no other may be: a file either is a state that this version understands in full, or an
+ * error that names the first thing that is wrong. At last vm_state_check() looks at the result as a whole.
  */
 #include "snapshot/state_json.h"
 

@@ -14,8 +14,8 @@
  *	devices       name, instance, state: as each device's table says
  *	vcpus         registers, MSRs, CPUID, LAPIC, XSAVE area ...: as state_tables.c says
  *
- * The order and the layout depend on nothing but the state, so that two snapshots can be compared with diff(1). The text is made in memory first,
- * because its CRC stands at its beginning.
+ * The order and the layout depend on nothing but the state, so that two snapshots can be compared with diff(1). The
+ * text is made in memory first, because its CRC stands at its beginning.
  */
 #include "snapshot/state_json.h"
 

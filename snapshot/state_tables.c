@@ -2,9 +2,10 @@
 /*
  * KVM's state structures (linux/kvm.h and asm/kvm.h), member by member.
  *
- * Every member is here but padding and reserved space, which KVM neither reads nor fills; a test holds that against what KVM
- * gives out. Bounds are those that KVM itself demands where it would refuse the state (Linux, arch/x86/kvm/x86.c), so that
- * a damaged file is refused when it is loaded and not when it is injected. Registers have no bounds: KVM knows them best.
+ * Every member is here but padding and reserved space, which KVM neither reads nor fills; a test holds that against
+ * what KVM gives out. Bounds are those that KVM itself demands where it would refuse the state (Linux,
+ * arch/x86/kvm/x86.c), so that a damaged file is refused when it is loaded and not when it is injected. Registers have
+ * no bounds: KVM knows them best.
  */
 #include "snapshot/state_tables.h"
 
@@ -89,7 +90,9 @@ static const struct state_field xcrs_fields[] = {
 	STATE_FIELDS_END,
 };
 
-/* The members of kvm_vcpu_events are structures without names of their own: their offsets count from the first of each. */
+/*
+ * The members of kvm_vcpu_events are structures without names of their own: their offsets count from the first of each.
+ */
 #define EVENT(group, member, field_type, greatest)                                    \
 	{                                                                             \
 		.name = #member, .type = (field_type), .count = 1, .max = (greatest), \

@@ -2,8 +2,8 @@
 /*
  * RFC 3339 time stamps, of one form only: what is read back must print the same.
  *
- * The calendar is worked out here: the C library's functions look for the local time zone in a file first, even for UTC,
- * and the loader and the workers, who call this, may not open one.
+ * The calendar is worked out here: the C library's functions look for the local time zone in a file first, even for
+ * UTC, and the loader and the workers, who call this, may not open one.
  *
  * A year begins on the first of March, so that a leap day is its last; 400 years have 146097 days, and after them the
  * calendar repeats. Dates count from 1600-03-01, 135080 days before 1970-01-01.
@@ -29,7 +29,9 @@ struct date {
 	unsigned day;   /* 1 .. 31 */
 };
 
-/* How many days of a year that begins in March come before a month: 0 is March. 31 30 31 30 31 repeats from August on. */
+/*
+ * How many days of a year that begins in March come before a month: 0 is March. 31 30 31 30 31 repeats from August on.
+ */
 static unsigned days_before_month(unsigned month)
 {
 	return (153 * month + 2) / 5;

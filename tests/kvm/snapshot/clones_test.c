@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many VMs from one snapshot at once: none sees another's writes, and neither does the file. And what cannot be injected.
+ * Many VMs from one snapshot at once: none sees another's writes, and neither does the file. And what cannot be
+ * injected.
  */
 #include "guests/writer.h"
 

@@ -2,8 +2,9 @@
 /*
  * Lives of VMs, one process each.
  *
- * The path is the one that the daemon takes: a publication gives out two files, the machine's process fills them, the commit names them; then the folder
- * is opened safely, state.json is read into a memory file, checked against the host, memory.snap is verified, and both are injected.
+ * The path is the one that the daemon takes: a publication gives out two files, the machine's process fills them, the
+ * commit names them; then the folder is opened safely, state.json is read into a memory file, checked against the host,
+ * memory.snap is verified, and both are injected.
  */
 #include "fixture.h"
 

@@ -81,7 +81,10 @@ void fixture_build(struct vm_life *life, const struct machine_shape *shape);
 
 void fixture_run(struct vm_life *life);
 
-/* Wait until a number has been signalled so often in this life; a machine that ends before fails the test. No limit: the runner has one. */
+/*
+ * Wait until a number has been signalled so often in this life; a machine that ends before fails the test. No limit:
+ * the runner has one.
+ */
 void fixture_wait(struct vm_life *life, uint8_t number, uint64_t count);
 
 /* Run until the guest is ready, and pause. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything that KVM gives out, against what it gives out after a restore in another process: with something distinctive put, through KVM's setters, where
- * a guest cannot reach or this host's guests cannot (the XSAVE area, MSRs of the machine-check banks, events under way, ...).
+ * Everything that KVM gives out, against what it gives out after a restore in another process: with something
+ * distinctive put, through KVM's setters, where a guest cannot reach or this host's guests cannot (the XSAVE area, MSRs
+ * of the machine-check banks, events under way, ...).
  */
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshots of every format that there has been must keep loading. golden/format-N/state.json is of a real VM of two vCPUs whose guest had put patterns
- * into its registers (tests/kvm/snapshot/guests/registers.h); it is never written anew.
+ * Snapshots of every format that there has been must keep loading. golden/format-N/state.json is of a real VM of two
+ * vCPUs whose guest had put patterns into its registers (tests/kvm/snapshot/guests/registers.h); it is never written
+ * anew.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -19,8 +19,8 @@ struct scratch {
 void scratch_make(struct scratch *ret_scratch);
 
 /*
- * Make an empty folder that has a file system of that many bytes of its own. Returns false where the test may not mount one (it is not
- * root): then nothing is made.
+ * Make an empty folder that has a file system of that many bytes of its own. Returns false where the test may not mount
+ * one (it is not root): then nothing is made.
  */
 bool scratch_make_small(struct scratch *ret_scratch, size_t size);
 

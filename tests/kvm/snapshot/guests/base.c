@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Interrupts of the guests: an IDT (Intel SDM volume 3A, 6.14) and the two 8259As (their data sheet: ICW1 to ICW4, OCW1, OCW2).
+ * Interrupts of the guests: an IDT (Intel SDM volume 3A, 6.14) and the two 8259As (their data sheet: ICW1 to ICW4,
+ * OCW1, OCW2).
  */
 #include "base.h"
 

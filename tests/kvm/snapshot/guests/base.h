@@ -127,8 +127,8 @@ static inline void wait_for_vector(unsigned vector, uint64_t count)
 }
 
 /*
- * Let all pending interrupts in, if there are any: an IPI to itself of a lower priority than theirs comes after them. (A window of a few
- * instructions would do on hardware; a host that emulates ring 0 may not look for interrupts in it.)
+ * Let all pending interrupts in, if there are any: an IPI to itself of a lower priority than theirs comes after them.
+ * (A window of a few instructions would do on hardware; a host that emulates ring 0 may not look for interrupts in it.)
  */
 static inline void open_window(void)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Something distinctive in the PICs, the IOAPIC, the LAPIC, the PIT, the serial port and the keyboard controller; read back afterwards, by the ways that a
- * guest has. report->values[] and before[] hold the findings in the order of reading.
+ * Something distinctive in the PICs, the IOAPIC, the LAPIC, the PIT, the serial port and the keyboard controller; read
+ * back afterwards, by the ways that a guest has. report->values[] and before[] hold the findings in the order of
+ * reading.
  *
  * Sources: data sheets of the 8259A, 82093AA (IOAPIC), 8254 and 16550A; Intel SDM volume 3A, chapter 11 (local APIC).
  */
@@ -101,7 +102,9 @@ static void set_timer(void)
 	out8(SPEAKER, 0x03);
 }
 
-/* The status bytes of channels 0 and 2 (8254: read-back), but for the level of their outputs; the gate and the speaker. */
+/*
+ * The status bytes of channels 0 and 2 (8254: read-back), but for the level of their outputs; the gate and the speaker.
+ */
 static void read_timer(void)
 {
 	out8(PIT_COMMAND, 0xe2);

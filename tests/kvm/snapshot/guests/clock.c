@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads kvmclock and the TSC before and after: Documentation/virt/kvm/x86/msr.rst, MSR_KVM_SYSTEM_TIME_NEW, and pvclock in the same folder.
- * [0] is kvmclock in nanoseconds, [1] its flags, [2] the TSC.
+ * Reads kvmclock and the TSC before and after: Documentation/virt/kvm/x86/msr.rst, MSR_KVM_SYSTEM_TIME_NEW, and pvclock
+ * in the same folder. [0] is kvmclock in nanoseconds, [1] its flags, [2] the TSC.
  */
 #include "base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hold_registers(): put a pattern into every general register and into RFLAGS, signal ready, spin until the report says go, and write what the
- * registers hold then into the report's values.
+ * hold_registers(): put a pattern into every general register and into RFLAGS, signal ready, spin until the report says
+ * go, and write what the registers hold then into the report's values.
  */
 #include "registers.h"
 #include "report.h"

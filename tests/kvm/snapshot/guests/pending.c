@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Interrupts that are under way when the snapshot is taken. values[0] is how many were taken when a window was opened after the restore, values[1] how many after
- * another byte was typed.
+ * Interrupts that are under way when the snapshot is taken. values[0] is how many were taken when a window was opened
+ * after the restore, values[1] how many after another byte was typed.
  */
 #include "pending.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Several processors: started by INIT and SIPI (Intel SDM volume 3A, 9.4.4) before the snapshot, or after the restore. values[0] is how
- * many others there should be.
+ * Several processors: started by INIT and SIPI (Intel SDM volume 3A, 9.4.4) before the snapshot, or after the restore.
+ * values[0] is how many others there should be.
  */
 #include "processors.h"
 

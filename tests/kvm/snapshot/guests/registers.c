@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Something distinctive in every register that a guest can reach: general registers, flags, control and debug registers, descriptor tables,
- * segments, and the MSRs that the test asks for.
+ * Something distinctive in every register that a guest can reach: general registers, flags, control and debug
+ * registers, descriptor tables, segments, and the MSRs that the test asks for.
  */
 #include "registers.h"
 

@@ -5,7 +5,10 @@
 #ifndef EMBER_TESTS_KVM_SNAPSHOT_REGISTERS_H
 #define EMBER_TESTS_KVM_SNAPSHOT_REGISTERS_H
 
-/* General registers: RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8 .. R15. AL and DX are such that "out %al, %dx" signals ready. */
+/*
+ * General registers: RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8 .. R15. AL and DX are such that "out %al, %dx" signals
+ * ready.
+ */
 #define PATTERN_RAX  0xa0a1a2a3a4a5a600
 #define PATTERN_RBX  0xb0b1b2b3b4b5b6b7
 #define PATTERN_RCX  0xc0c1c2c3c4c5c6c7

@@ -2,8 +2,9 @@
 /*
  * What a guest and its test say to each other, in guest memory at REPORT_GPA.
  *
- * The test may leave requests before the guest starts. The guest puts its values in place, signals ready, and spins until `go` is set, which
- * the test does after the restore; then it reads everything back into the report and signals EVENT_DONE.
+ * The test may leave requests before the guest starts. The guest puts its values in place, signals ready, and spins
+ * until `go` is set, which the test does after the restore; then it reads everything back into the report and signals
+ * EVENT_DONE.
  */
 #ifndef EMBER_TESTS_KVM_SNAPSHOT_REPORT_H
 #define EMBER_TESTS_KVM_SNAPSHOT_REPORT_H

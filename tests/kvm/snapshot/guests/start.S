@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Entry of the guests: call guest_main(), say that it is done, and halt for ever with interrupts off. And the entries of
- * vectors 0 to VECTOR_COUNT - 1: each 16 bytes after the one before, with the vector on the stack.
+ * Entry of the guests: call guest_main(), say that it is done, and halt for ever with interrupts off. And the entries
+ * of vectors 0 to VECTOR_COUNT - 1: each 16 bytes after the one before, with the vector on the stack.
  */
 #include "report.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Arms a timer with interrupts off, stands still, and then waits for its interrupts. report->mode says which timer, and before[0] how far off, in its own unit.
+ * Arms a timer with interrupts off, stands still, and then waits for its interrupts. report->mode says which timer, and
+ * before[0] how far off, in its own unit.
  */
 #include "timers.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the other processors run: real mode, position-independent, with data in the segment of the code. Each holds patterns of its own in its
- * registers, and signals an event of its own if it finds them again.
+ * What the other processors run: real mode, position-independent, with data in the segment of the code. Each holds
+ * patterns of its own in its registers, and signals an event of its own if it finds them again.
  */
 #include "processors.h"
 

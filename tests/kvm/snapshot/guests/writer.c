@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fills its memory from FILL_GPA with the word that the test leaves in `mode`, checks that nobody else's word shows up in it, and goes on until it has done so many times.
+ * Fills its memory from FILL_GPA with the word that the test leaves in `mode`, checks that nobody else's word shows up
+ * in it, and goes on until it has done so many times.
  */
 #include "writer.h"
 
