@@ -80,8 +80,7 @@ Test(clones, writes_are_private)
 	cr_assert_eq(pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED), 0);
 	cr_assert_eq(pthread_barrier_init(&meeting->all, &shared, CLONES), 0);
 	for (uint32_t i = 0; i < CLONES; i++) {
-		clones[i] = fork();
-		cr_assert_geq(clones[i], 0);
+		clones[i] = fixture_fork();
 		if (clones[i] == 0) {
 			(void)alarm(60);
 			run_clone(meeting, i + 1);

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "devices/machine.h"
 #include "guest.h"
@@ -59,6 +60,9 @@ void fixture_teardown(void);
 
 /* Zeroed memory that all the processes of a test see. */
 void *fixture_share(size_t size);
+
+/* As fork(2), for a child that dies with the test's process. */
+pid_t fixture_fork(void);
 
 /* Run body in a child, and fail the test unless it returns. */
 void fixture_in_process(const char *what, void (*body)(void *opaque), void *opaque);

@@ -288,6 +288,10 @@ static void check_is_distinctive(const struct vm_state *state)
 	CHECK_EQ(state->vcpus[0].events.exception.nr, 14);
 	CHECK_EQ(state->vcpus[0].debugregs.db[0], 0x1234);
 	CHECK_EQ((uint8_t)state->vcpus[1].lapic.regs[0x80], 0x50);
+	if (fixture_host()->xsave_size > 0)
+		CHECK(state->vcpus[0].xcrs.xcrs[0].value > 1);
+	CHECK_EQ(state->irqchip.pic_master.chip.pic.irq_base, 0x11 * offsetof(struct kvm_pic_state, irq_base) + 1);
+	CHECK_EQ(state->irqchip.pic_slave.chip.pic.irq_base, 0x0d * offsetof(struct kvm_pic_state, irq_base) + 2);
 	CHECK_EQ(state->irqchip.ioapic.chip.ioapic.id, 5);
 	CHECK_EQ(state->irqchip.pit.channels[2].latched_count, 0x1236);
 }
