@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "server/cleanup.h"
 #include "server/clock.h"
@@ -124,10 +125,26 @@ static void uncount(struct guest *vm)
 	server_vm_ended(vm->server);
 }
 
-/* What the protocol calls a machine's end. */
-static const char *exit_name(enum machine_exit reason)
+/*
+ * Was the snapshot's memory file cut short? A guest whose memory is gone under it need not run into that itself: where
+ * its code was, KVM finds none, and what the guest then dies of is a triple fault.
+ */
+static bool lost_memory(const struct guest *vm)
 {
-	return reason == MACHINE_EXIT_MEMORY_FAULT ? "memory_file_truncated" : machine_exit_name(reason);
+	struct stat status;
+
+	return vm->snapshot && fstat(catalog_entry_memory(vm->snapshot), &status) == 0 &&
+	       (uint64_t)status.st_size < catalog_entry_summary(vm->snapshot)->memory_size;
+}
+
+/* What the protocol calls a machine's end. */
+static const char *exit_name(const struct guest *vm, enum machine_exit reason)
+{
+	const char *name = machine_exit_name(reason);
+
+	if (reason == MACHINE_EXIT_MEMORY_FAULT || (reason != MACHINE_EXIT_RESET && lost_memory(vm)))
+		return "memory_file_truncated";
+	return name ? name : "internal_error";
 }
 
 static void note_exit(struct guest *vm, const char *reason, const char *detail)
@@ -141,10 +158,9 @@ static void note_exit(struct guest *vm, const char *reason, const char *detail)
 
 static void on_exited(void *opaque, const struct message_exited *exited)
 {
-	const char *reason = exit_name((enum machine_exit)exited->reason);
 	struct guest *vm = opaque;
 
-	note_exit(vm, reason ? reason : "internal_error", exited->text);
+	note_exit(vm, exit_name(vm, (enum machine_exit)exited->reason), exited->text);
 	log_info("VM exited", log_text("vm", vm->id), log_text("reason", vm->exit_reason),
 		 log_text("detail", vm->exit_detail));
 	guest_publish(vm, "exited", json_pack("{s:s, s:s}", "reason", vm->exit_reason, "detail", vm->exit_detail));

@@ -34,10 +34,11 @@ int shape_to_json(const struct machine_shape *shape, json_t *object)
 
 static void log_pool_event(const struct pool_event *event, const char *shape)
 {
+	char vm[GUEST_ID_SIZE];
 	const struct log_field fields[] = {
 		event->worker ? log_number("worker", event->worker) : log_text("worker", NULL),
 		event->pid ? log_number("pid", event->pid) : log_text("pid", NULL),
-		event->vm ? log_number("vm", (int64_t)event->vm) : log_text("vm", NULL),
+		log_text("vm", event->vm ? guest_id_text(event->vm, vm) : NULL),
 		log_text("shape", shape),
 		log_text("detail", event->text && event->text[0] ? event->text : NULL),
 		{ .type = LOG_FIELD_END },

@@ -44,6 +44,7 @@ struct taking {
 	struct snapshot_loaded loaded; /* descriptors -1 where it does not own them */
 	uint64_t began_ns;             /* of the step that runs on the file thread */
 	uint64_t publish_ns;
+	struct rpc_error error;     /* what it failed with */
 	struct error_detail detail; /* written by the file thread */
 };
 
@@ -67,46 +68,44 @@ static int abort_publication(void *opaque)
 	return 0;
 }
 
+/* The end of one that failed: whoever is told so finds nothing left. */
+static void finish_failed(struct taking *taking)
+{
+	struct rpc_error error = taking->error;
+	struct call *call = taking->call;
+
+	free_taking(taking);
+	if (call)
+		call_fail(call, &error);
+	else
+		rpc_error_release(&error);
+}
+
 static void on_aborted(void *opaque, int result)
 {
 	(void)result;
-	free_taking(opaque);
+	finish_failed(opaque);
 }
 
-/* Undo what was begun, and free. */
+/* Undo what was begun, then answer with taking->error, if anybody still waits. */
 static void give_up(struct taking *taking)
 {
-	taking->call = NULL;
 	if (!taking->is_open) {
-		free_taking(taking);
+		finish_failed(taking);
 		return;
 	}
 	if (file_thread_submit(taking->server->files, abort_publication, on_aborted, taking)) {
 		/* The thread has too much to do or is being stopped: rather wait than leave the files. */
 		(void)abort_publication(taking);
-		free_taking(taking);
+		finish_failed(taking);
 	}
-}
-
-/* Answer with an error, which is released, and undo. */
-static void fail_taking(struct taking *taking, struct rpc_error *error)
-{
-	struct call *call = taking->call;
-
-	give_up(taking);
-	if (call)
-		call_fail(call, error);
-	else
-		rpc_error_release(error);
 }
 
 static void fail_file(struct taking *taking, int number)
 {
-	struct rpc_error error = RPC_ERROR_INIT;
-
-	(void)snapshot_file_error(number, &taking->detail, false, &error);
-	(void)snprintf(error.field, sizeof(error.field), "%s", taking->name ? "name" : "path");
-	fail_taking(taking, &error);
+	(void)snapshot_file_error(number, &taking->detail, false, &taking->error);
+	(void)snprintf(taking->error.field, sizeof(taking->error.field), "%s", taking->name ? "name" : "path");
+	give_up(taking);
 }
 
 static void on_abandoned(void *opaque, struct rpc_error *error)
@@ -172,16 +171,15 @@ static void succeed(struct taking *taking)
 
 static void on_saved(void *opaque, int result, const struct error_detail *detail)
 {
-	struct rpc_error error = RPC_ERROR_INIT;
 	struct taking *taking = opaque;
 
 	if (result == 0) {
 		succeed(taking);
 		return;
 	}
-	(void)rpc_error_set(&error, RPC_INTERNAL, "the snapshot stands, but the catalog could not be saved: %s",
+	(void)rpc_error_set(&taking->error, RPC_INTERNAL, "the snapshot stands, but the catalog could not be saved: %s",
 			    detail->text);
-	fail_taking(taking, &error);
+	give_up(taking);
 }
 
 static void record(struct taking *taking)
@@ -235,14 +233,13 @@ static void on_committed(void *opaque, int result)
 
 static void on_loaded(void *opaque, const struct rpc_error *problem, const struct snapshot_loaded *loaded)
 {
-	struct rpc_error error = RPC_ERROR_INIT;
 	struct taking *taking = opaque;
 	int failed;
 
 	if (problem) {
-		(void)rpc_error_set(&error, RPC_INTERNAL, "the VM's worker wrote a snapshot that cannot be loaded: %s",
-				    problem->message);
-		fail_taking(taking, &error);
+		(void)rpc_error_set(&taking->error, RPC_INTERNAL,
+				    "the VM's worker wrote a snapshot that cannot be loaded: %s", problem->message);
+		give_up(taking);
 		return;
 	}
 
@@ -270,14 +267,13 @@ static void on_progress(void *opaque, uint64_t done, uint64_t total)
 static void on_written(void *opaque, const struct pool_result *result, const struct message_snapshot_done *times)
 {
 	struct snapshot_load_options options = { .path = ".", .known = true, .opaque = opaque, .done = on_loaded };
-	struct rpc_error error = RPC_ERROR_INIT;
 	struct taking *taking = opaque;
 	struct snapshot_load *load;
 	int failed;
 
 	if (result->status != POOL_OK) {
-		(void)workers_error(result, &error);
-		fail_taking(taking, &error);
+		(void)workers_error(result, &taking->error);
+		give_up(taking);
 		return;
 	}
 
@@ -306,7 +302,6 @@ static int begin(void *opaque)
 
 static void on_begun(void *opaque, int result)
 {
-	struct rpc_error error = RPC_ERROR_INIT;
 	struct taking *taking = opaque;
 	const struct guest *vm = guest_find(taking->server, taking->vm);
 	struct pool_snapshot snapshot;
@@ -318,8 +313,8 @@ static void on_begun(void *opaque, int result)
 	} else if (!taking->call) {
 		give_up(taking);
 	} else if (!vm) {
-		(void)rpc_error_set(&error, RPC_NOT_FOUND, "%s has ended meanwhile", taking->vm);
-		fail_taking(taking, &error);
+		(void)rpc_error_set(&taking->error, RPC_NOT_FOUND, "%s has ended meanwhile", taking->vm);
+		give_up(taking);
 	} else {
 		snapshot = (struct pool_snapshot){ .state_file = taking->publication.state,
 						   .memory_file = taking->publication.memory,
@@ -364,6 +359,7 @@ static struct taking *taking_new(struct call *call, const struct guest *vm)
 	taking->resume = param_bool(call->params, "resume");
 	taking->overwrite = param_bool(call->params, "overwrite");
 	taking->loaded = (struct snapshot_loaded){ .memory = -1, .state = -1 };
+	taking->error = (struct rpc_error)RPC_ERROR_INIT;
 	if (name) {
 		snapshots_path(call->server->snapshots, name, own_path, sizeof(own_path));
 		taking->name = strdup(name);

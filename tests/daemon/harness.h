@@ -18,6 +18,20 @@
 
 #define WAIT_MS 60000
 
+/*
+ * A test between the file's own start() and stop(). They are called from the test itself: what fails in Criterion's
+ * fixtures is printed and not counted.
+ */
+#define DAEMON_TEST(suite, name)                 \
+	static void suite##_##name##_body(void); \
+	Test(suite, name)                        \
+	{                                        \
+		start();                         \
+		suite##_##name##_body();         \
+		stop();                          \
+	}                                        \
+	static void suite##_##name##_body(void)
+
 struct daemon {
 	pid_t pid; /* 0: it has ended */
 	char folder[64];

@@ -28,8 +28,6 @@ static void stop(void)
 	daemon_stop(&daemon_under_test);
 }
 
-TestSuite(http, .init = start, .fini = stop);
-
 static void refuses(const char *method, const char *target, const char *content, int status, int code)
 {
 	int got;
@@ -43,7 +41,7 @@ static void refuses(const char *method, const char *target, const char *content,
 	json_decref(body);
 }
 
-Test(http, what_is_not_there_is_not_found)
+DAEMON_TEST(http, what_is_not_there_is_not_found)
 {
 	refuses("GET", "/", NULL, 404, RPC_NOT_FOUND);
 	refuses("GET", "/healthz/", NULL, 404, RPC_NOT_FOUND);
@@ -51,7 +49,7 @@ Test(http, what_is_not_there_is_not_found)
 	refuses("GET", "/../healthz", NULL, 404, RPC_NOT_FOUND);
 }
 
-Test(http, wrong_methods_are_told_which_is_right)
+DAEMON_TEST(http, wrong_methods_are_told_which_is_right)
 {
 	static const char request[] = "POST /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 	char *answer;
@@ -64,7 +62,7 @@ Test(http, wrong_methods_are_told_which_is_right)
 	free(answer);
 }
 
-Test(http, bodies_that_are_wrong)
+DAEMON_TEST(http, bodies_that_are_wrong)
 {
 	refuses("PUT", "/snapshot/load", NULL, 400, RPC_PARSE_ERROR);
 	refuses("PUT", "/snapshot/load", "x", 400, RPC_PARSE_ERROR);
@@ -85,7 +83,7 @@ static int status_of(const char *bytes, size_t size)
 	return status;
 }
 
-Test(http, too_much_is_refused)
+DAEMON_TEST(http, too_much_is_refused)
 {
 	char *request = calloc(1, 4096 + 512);
 	int length;
@@ -101,7 +99,7 @@ Test(http, too_much_is_refused)
 	free(request);
 }
 
-Test(http, what_is_no_http_is_refused)
+DAEMON_TEST(http, what_is_no_http_is_refused)
 {
 	static const char *const requests[] = {
 		"hello\r\n\r\n",
@@ -116,7 +114,7 @@ Test(http, what_is_no_http_is_refused)
 		cr_expect_neq(status_of(requests[i], strlen(requests[i])), 200, "%s", requests[i]);
 }
 
-Test(http, a_connection_serves_several_requests)
+DAEMON_TEST(http, a_connection_serves_several_requests)
 {
 	static const char requests[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 				       "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -132,7 +130,7 @@ Test(http, a_connection_serves_several_requests)
 	free(answer);
 }
 
-Test(http, a_client_that_leaves_in_the_middle_harms_nobody)
+DAEMON_TEST(http, a_client_that_leaves_in_the_middle_harms_nobody)
 {
 	struct raw raw;
 	int i;

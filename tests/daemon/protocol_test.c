@@ -33,8 +33,6 @@ static void stop(void)
 	daemon_stop(&daemon_under_test);
 }
 
-TestSuite(protocol, .init = start, .fini = stop);
-
 /* The answer to one line must be an error of this code with this id (as JSON text). */
 static void refuses_with_id(const char *line, int code, const char *id)
 {
@@ -55,7 +53,7 @@ static void refuses(const char *line, int code)
 	refuses_with_id(line, code, "null");
 }
 
-Test(protocol, lines_that_are_not_json)
+DAEMON_TEST(protocol, lines_that_are_not_json)
 {
 	refuses("x", RPC_PARSE_ERROR);
 	refuses("{", RPC_PARSE_ERROR);
@@ -69,7 +67,7 @@ Test(protocol, lines_that_are_not_json)
 	refuses("[", RPC_PARSE_ERROR);
 }
 
-Test(protocol, json_that_is_no_request)
+DAEMON_TEST(protocol, json_that_is_no_request)
 {
 	refuses("1", RPC_INVALID_REQUEST);
 	refuses("null", RPC_INVALID_REQUEST);
@@ -88,7 +86,7 @@ Test(protocol, json_that_is_no_request)
 			RPC_INVALID_REQUEST, "4");
 }
 
-Test(protocol, unknown_methods)
+DAEMON_TEST(protocol, unknown_methods)
 {
 	refuses_with_id("{\"jsonrpc\": \"2.0\", \"method\": \"server.pong\", \"id\": \"a\"}", RPC_METHOD_NOT_FOUND,
 			"\"a\"");
@@ -96,7 +94,7 @@ Test(protocol, unknown_methods)
 	refuses_with_id("{\"jsonrpc\": \"2.0\", \"method\": \"Server.Ping\", \"id\": 1}", RPC_METHOD_NOT_FOUND, "1");
 }
 
-Test(protocol, wrong_parameters_name_the_field)
+DAEMON_TEST(protocol, wrong_parameters_name_the_field)
 {
 	static const struct {
 		const char *method;
@@ -132,7 +130,7 @@ Test(protocol, wrong_parameters_name_the_field)
 	raw_expect_error(&raw, "server.ping", "[1, 2, 3]", RPC_INVALID_PARAMS);
 }
 
-Test(protocol, ids_come_back_as_they_were)
+DAEMON_TEST(protocol, ids_come_back_as_they_were)
 {
 	static const char *const ids[] = { "0", "-1", "9007199254740993", "\"\"", "\"caf\xc3\xa9\"", "null", "1.5" };
 	char line[256];
@@ -151,7 +149,7 @@ Test(protocol, ids_come_back_as_they_were)
 	}
 }
 
-Test(protocol, notifications_are_not_answered_whatever_they_say)
+DAEMON_TEST(protocol, notifications_are_not_answered_whatever_they_say)
 {
 	json_t *answer;
 
@@ -164,7 +162,7 @@ Test(protocol, notifications_are_not_answered_whatever_they_say)
 	json_decref(answer);
 }
 
-Test(protocol, a_batch_is_answered_with_one_array)
+DAEMON_TEST(protocol, a_batch_is_answered_with_one_array)
 {
 	json_t *answer, *one;
 	size_t i, ones = 0;
@@ -182,7 +180,7 @@ Test(protocol, a_batch_is_answered_with_one_array)
 	json_decref(answer);
 }
 
-Test(protocol, a_batch_over_the_limit_is_one_error)
+DAEMON_TEST(protocol, a_batch_over_the_limit_is_one_error)
 {
 	char *line = malloc(70UL * 64), *next = line;
 	json_t *answer;
@@ -199,7 +197,7 @@ Test(protocol, a_batch_over_the_limit_is_one_error)
 	free(line);
 }
 
-Test(protocol, nesting_is_measured_before_it_is_parsed)
+DAEMON_TEST(protocol, nesting_is_measured_before_it_is_parsed)
 {
 	char line[4096];
 
@@ -209,7 +207,7 @@ Test(protocol, nesting_is_measured_before_it_is_parsed)
 	refuses(line, RPC_PARSE_ERROR);
 }
 
-Test(protocol, a_line_over_the_limit_is_refused_once_and_the_next_is_read)
+DAEMON_TEST(protocol, a_line_over_the_limit_is_refused_once_and_the_next_is_read)
 {
 	char *chunk = malloc(1024 * 1024);
 	json_t *answer;
@@ -229,7 +227,7 @@ Test(protocol, a_line_over_the_limit_is_refused_once_and_the_next_is_read)
 	free(chunk);
 }
 
-Test(protocol, a_request_may_come_byte_by_byte_and_many_at_once)
+DAEMON_TEST(protocol, a_request_may_come_byte_by_byte_and_many_at_once)
 {
 	static const char line[] = "\r\n\n{\"jsonrpc\": \"2.0\", \"method\": \"server.ping\", \"id\": 1}\r\n";
 	char many[sizeof(line) * 100] = "";
@@ -250,7 +248,7 @@ Test(protocol, a_request_may_come_byte_by_byte_and_many_at_once)
 	}
 }
 
-Test(protocol, a_client_that_stops_sending_still_gets_its_answers)
+DAEMON_TEST(protocol, a_client_that_stops_sending_still_gets_its_answers)
 {
 	struct raw half;
 	json_t *answer;
@@ -269,13 +267,13 @@ Test(protocol, a_client_that_stops_sending_still_gets_its_answers)
 	raw_close(&half);
 }
 
-Test(protocol, a_deadline_of_zero_has_passed)
+DAEMON_TEST(protocol, a_deadline_of_zero_has_passed)
 {
 	raw_expect_error(&raw, "server.ping", "{\"deadline_ms\": 0}", RPC_DEADLINE_EXCEEDED);
 	raw_expect_error(&raw, "pool.status", "{\"deadline_ms\": 0}", RPC_DEADLINE_EXCEEDED);
 }
 
-Test(protocol, cancelling_what_is_not_open_cancels_nothing)
+DAEMON_TEST(protocol, cancelling_what_is_not_open_cancels_nothing)
 {
 	json_t *answer = raw_call(&raw, "rpc.cancel", "{\"id\": 99}");
 
@@ -283,7 +281,7 @@ Test(protocol, cancelling_what_is_not_open_cancels_nothing)
 	json_decref(answer);
 }
 
-Test(protocol, discover_gives_the_document_of_the_table)
+DAEMON_TEST(protocol, discover_gives_the_document_of_the_table)
 {
 	json_t *answer = raw_call(&raw, "rpc.discover", NULL), *document = NULL;
 	size_t count;
@@ -296,7 +294,7 @@ Test(protocol, discover_gives_the_document_of_the_table)
 	json_decref(answer);
 }
 
-Test(protocol, ping_and_info_are_as_the_table_says)
+DAEMON_TEST(protocol, ping_and_info_are_as_the_table_says)
 {
 	struct ember *client = daemon_connect(&daemon_under_test);
 	json_t *result = client_call(client, "server.ping", NULL);

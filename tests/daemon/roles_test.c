@@ -31,8 +31,6 @@ static void stop(void)
 	daemon_stop(&daemon_under_test);
 }
 
-TestSuite(roles, .init = start, .fini = stop);
-
 static bool is_denied(struct raw *raw, const char *method, const char *params)
 {
 	json_t *answer = raw_call(raw, method, params);
@@ -58,7 +56,7 @@ static void expect_role(struct raw *raw, enum role role)
 	cr_expect_eq(is_denied(raw, "server.drain", "{\"deadline_ms\": 0}"), role < ROLE_ADMIN);
 }
 
-Test(roles, a_peer_without_a_role_may_do_nothing)
+DAEMON_TEST(roles, a_peer_without_a_role_may_do_nothing)
 {
 	struct raw raw;
 
@@ -67,7 +65,7 @@ Test(roles, a_peer_without_a_role_may_do_nothing)
 	raw_close(&raw);
 }
 
-Test(roles, each_role_may_do_what_the_table_says_and_no_more)
+DAEMON_TEST(roles, each_role_may_do_what_the_table_says_and_no_more)
 {
 	struct raw raw;
 
@@ -82,7 +80,7 @@ Test(roles, each_role_may_do_what_the_table_says_and_no_more)
 	raw_close(&raw);
 }
 
-Test(roles, root_is_admin_where_the_configuration_does_not_say_otherwise)
+DAEMON_TEST(roles, root_is_admin_where_the_configuration_does_not_say_otherwise)
 {
 	struct raw raw;
 
@@ -91,7 +89,7 @@ Test(roles, root_is_admin_where_the_configuration_does_not_say_otherwise)
 	raw_close(&raw);
 }
 
-Test(roles, a_parameter_may_need_a_higher_role_than_its_method)
+DAEMON_TEST(roles, a_parameter_may_need_a_higher_role_than_its_method)
 {
 	struct raw raw;
 	json_t *answer;
@@ -104,7 +102,7 @@ Test(roles, a_parameter_may_need_a_higher_role_than_its_method)
 	raw_close(&raw);
 }
 
-Test(roles, a_peer_is_told_its_roles)
+DAEMON_TEST(roles, a_peer_is_told_its_roles)
 {
 	struct raw raw;
 	json_t *answer;
@@ -117,7 +115,7 @@ Test(roles, a_peer_is_told_its_roles)
 	raw_close(&raw);
 }
 
-Test(roles, a_reload_takes_a_role_away_from_a_connected_peer)
+DAEMON_TEST(roles, a_reload_takes_a_role_away_from_a_connected_peer)
 {
 	struct raw raw;
 
@@ -130,7 +128,7 @@ Test(roles, a_reload_takes_a_role_away_from_a_connected_peer)
 	raw_close(&raw);
 }
 
-Test(roles, http_knows_its_peers_too)
+DAEMON_TEST(roles, http_knows_its_peers_too)
 {
 	static const char request[] = "PUT /snapshot/load HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 				      "Content-Length: 23\r\n\r\n{\"snapshot_path\": \"/x\"}";
