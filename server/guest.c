@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "server/cleanup.h"
 #include "server/clock.h"
@@ -125,24 +124,12 @@ static void uncount(struct guest *vm)
 	server_vm_ended(vm->server);
 }
 
-/*
- * Was the snapshot's memory file cut short? A guest whose memory is gone under it need not run into that itself: where
- * its code was, KVM finds none, and what the guest then dies of is a triple fault.
- */
-static bool lost_memory(const struct guest *vm)
-{
-	struct stat status;
-
-	return vm->snapshot && fstat(catalog_entry_memory(vm->snapshot), &status) == 0 &&
-	       (uint64_t)status.st_size < catalog_entry_summary(vm->snapshot)->memory_size;
-}
-
 /* What the protocol calls a machine's end. */
-static const char *exit_name(const struct guest *vm, enum machine_exit reason)
+static const char *exit_name(enum machine_exit reason)
 {
 	const char *name = machine_exit_name(reason);
 
-	if (reason == MACHINE_EXIT_MEMORY_FAULT || (reason != MACHINE_EXIT_RESET && lost_memory(vm)))
+	if (reason == MACHINE_EXIT_MEMORY_FAULT)
 		return "memory_file_truncated";
 	return name ? name : "internal_error";
 }
@@ -160,7 +147,7 @@ static void on_exited(void *opaque, const struct message_exited *exited)
 {
 	struct guest *vm = opaque;
 
-	note_exit(vm, exit_name(vm, (enum machine_exit)exited->reason), exited->text);
+	note_exit(vm, exit_name((enum machine_exit)exited->reason), exited->text);
 	log_info("VM exited", log_text("vm", vm->id), log_text("reason", vm->exit_reason),
 		 log_text("detail", vm->exit_detail));
 	guest_publish(vm, "exited", json_pack("{s:s, s:s}", "reason", vm->exit_reason, "detail", vm->exit_detail));

@@ -22,10 +22,20 @@
 
 /* Besides what glibc, KVM and the devices need: the channel, the wake-up, and files that arrive on the channel. */
 static const struct sandbox_rule worker_rules[] = {
-	SANDBOX_ALLOW(recvmsg),     SANDBOX_ALLOW(sendmsg), SANDBOX_ALLOW(poll),    SANDBOX_ALLOW(ppoll),
-	SANDBOX_ALLOW(read),        SANDBOX_ALLOW(write),   SANDBOX_ALLOW(pread64), SANDBOX_ALLOW(pwrite64),
-	SANDBOX_ALLOW(ftruncate),   SANDBOX_ALLOW(lseek),   SANDBOX_ALLOW(fstat),   SANDBOX_ALLOW(close),
+	SANDBOX_ALLOW(recvmsg),
+	SANDBOX_ALLOW(sendmsg),
+	SANDBOX_ALLOW(poll),
+	SANDBOX_ALLOW(ppoll),
+	SANDBOX_ALLOW(read),
+	SANDBOX_ALLOW(write),
+	SANDBOX_ALLOW(pread64),
+	SANDBOX_ALLOW(pwrite64),
+	SANDBOX_ALLOW(ftruncate),
+	SANDBOX_ALLOW(lseek),
+	SANDBOX_ALLOW(fstat),
+	SANDBOX_ALLOW(close),
 	SANDBOX_ALLOW(sched_yield),
+	SANDBOX_ALLOW_INT(madvise, 2, MADV_POPULATE_READ), /* guest_memory_is_whole(), when a guest has fallen over */
 };
 static const struct sandbox_rule_set worker_rule_set = SANDBOX_RULE_SET("worker", worker_rules);
 
