@@ -45,8 +45,11 @@ void fixture_fail(const char *file, int line, const char *format, ...)
 
 void fixture_setup(void)
 {
-	if (getenv("EMBER_NO_KVM"))
+	if (getenv("EMBER_NO_KVM")) {
+		(void)fprintf(stderr, "skipped, as EMBER_NO_KVM is set: %s::%s\n", criterion_current_test->category,
+			      criterion_current_test->name);
 		cr_skip_test("needs KVM, and EMBER_NO_KVM is set");
+	}
 	scratch_make(&scratch);
 }
 
