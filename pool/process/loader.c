@@ -158,6 +158,7 @@ static void serve_load(const struct child_setup *setup, const struct message *me
 _Noreturn void loader_main(const struct child_setup *setup)
 {
 	const int keep[] = { setup->channel };
+	const struct sandbox_limit limits[] = { { RLIMIT_FSIZE, sizeof(struct vm_state) } };
 	const struct sandbox_policy policy = {
 		.role = "loader",
 		.uid = setup->uid,
@@ -165,6 +166,8 @@ _Noreturn void loader_main(const struct child_setup *setup)
 		.parent = setup->parent,
 		.keep = keep,
 		.keep_count = 1,
+		.limits = limits,
+		.limit_count = 1,
 		.filter = setup->filter,
 	};
 	struct sandbox sandbox;

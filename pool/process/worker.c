@@ -19,6 +19,7 @@
 #include "kvm/file_status.h"
 #include "pool/process/exit_status.h"
 #include "pool/process/worker_private.h"
+#include "snapshot/folder.h"
 
 /* Besides what glibc, KVM and the devices need: the channel, the wake-up, and files that arrive on the channel. */
 static const struct sandbox_rule worker_rules[] = {
@@ -125,6 +126,11 @@ static void become_warm(struct worker *worker)
 {
 	const struct child_setup *setup = worker->setup;
 	const int keep[] = { worker->channel, setup->host->fd }; /* the latter until the VM is there */
+	/* The files of a snapshot are the only ones that it is given to write: it cannot fill the disk with them. */
+	const struct sandbox_limit limits[] = {
+		{ RLIMIT_FSIZE, setup->fork.memory_size > SNAPSHOT_STATE_SIZE_MAX ? setup->fork.memory_size
+										  : SNAPSHOT_STATE_SIZE_MAX },
+	};
 	const struct sandbox_policy policy = {
 		.role = "worker",
 		.uid = setup->uid,
@@ -132,6 +138,8 @@ static void become_warm(struct worker *worker)
 		.parent = setup->parent,
 		.keep = keep,
 		.keep_count = sizeof(keep) / sizeof(keep[0]),
+		.limits = limits,
+		.limit_count = sizeof(limits) / sizeof(limits[0]),
 		.filter = setup->filter,
 	};
 	struct sandbox sandbox;

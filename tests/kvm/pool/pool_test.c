@@ -310,6 +310,27 @@ static pid_t worker_in(enum slot_state state)
 	return victim.pid;
 }
 
+Test(pool, a_worker_has_a_session_of_its_own_and_can_write_no_more_than_a_snapshot)
+{
+	struct machine_shape shape = harness_shape(1, 32);
+	char path[64], line[256] = "";
+	FILE *limits;
+	pid_t pid;
+
+	harness_configure(&harness, &shape, 1, 2);
+	harness_wait_warm(&harness, &shape, 1);
+	pid = worker_in(SLOT_WARM);
+	cr_assert_neq(getsid(pid), getsid(0), "an interrupt from our terminal would end it");
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/limits", (int)pid);
+	limits = fopen(path, "r");
+	cr_assert_not_null(limits);
+	while (!strstr(line, "Max file size"))
+		cr_assert_not_null(fgets(line, sizeof(line), limits));
+	(void)fclose(limits);
+	cr_assert_not_null(strstr(line, " 33554432 "), "%s", line);
+}
+
 Test(pool, a_worker_killed_while_it_is_built_is_replaced_after_a_backoff)
 {
 	struct machine_shape shape = harness_shape(1, 16);
