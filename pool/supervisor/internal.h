@@ -211,6 +211,7 @@ void zygote_retry(int fd, short events, void *opaque);
 int zygote_fork(struct pool *pool, uint64_t request, const struct message_fork *fork, int channel);
 void zygote_watch(struct pool *pool); /* set the timer of the answer that it owes */
 void zygote_lied(void *owner, const char *text);
+void zygote_end_now(struct pool *pool); /* and all that it has forked; waits for the kernel */
 
 /* loader.c */
 int loader_start(struct pool *pool);

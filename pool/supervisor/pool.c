@@ -320,7 +320,7 @@ struct pool *pool_free(struct pool *pool)
 		if (pool->slots[i].state != SLOT_FREE)
 			slot_give_up(&pool->slots[i], "the pool is gone"); /* all at once; then each is waited for */
 	}
-	process_end_now(&pool->zygote);
+	zygote_end_now(pool);
 	for (uint32_t i = 0; i < pool->slots_used; i++)
 		end_slot(&pool->slots[i]);
 	process_end_now(&pool->loader);

@@ -13,6 +13,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "pool/process/zygote.h"
@@ -325,4 +326,17 @@ int zygote_fork(struct pool *pool, uint64_t request, const struct message_fork *
 	if (pool->forks_pending++ == 0)
 		zygote_watch(pool);
 	return 0;
+}
+
+void zygote_end_now(struct pool *pool)
+{
+	pid_t group = pool->zygote.pid; /* it leads its session; the id is taken until it is reaped */
+	siginfo_t info;
+
+	/* What it forked and has not told of yet is in its group, too. */
+	if (process_alive(&pool->zygote) && kill(-group, SIGKILL) == 0) {
+		while (waitid(P_PGID, (id_t)group, &info, WEXITED) == 0 || errno == EINTR)
+			;
+	}
+	process_end_now(&pool->zygote);
 }

@@ -489,6 +489,15 @@ Test(hostile, a_caller_that_asks_again_at_once_does_not_stop_the_loop)
 	close_and_count();
 }
 
+Test(hostile, a_pool_that_is_freed_while_it_forks_leaves_nobody_behind)
+{
+	for (int i = 0; i < 20; i++) {
+		open_with(""); /* which asks for the loader, and is not told that it runs before the loop turns */
+		(void)usleep((useconds_t)i * 500);
+		close_and_count();
+	}
+}
+
 Test(hostile, a_request_that_has_failed_can_still_be_cancelled)
 {
 	struct machine_shape shape = harness_shape(1, 16);
