@@ -182,3 +182,19 @@ char *sample_seal(const json_t *document, size_t *ret_size)
 	json_decref(copy);
 	return text;
 }
+
+int sample_read(const char *text, size_t size, struct sample *ret_sample, struct error_detail *detail)
+{
+	memset(ret_sample, 0xee, sizeof(*ret_sample));
+	detail->text[0] = '\0';
+	return state_json_read(text, size, &ret_sample->state, &ret_sample->metadata, &ret_sample->checksums, detail);
+}
+
+void sample_expect_same(const struct sample *back, const struct sample *sample)
+{
+	cr_assert_arr_eq(&back->state, &sample->state, sizeof(back->state));
+	cr_assert_arr_eq(&back->checksums, &sample->checksums, sizeof(back->checksums));
+	cr_assert_str_eq(back->metadata.ember_version, sample->metadata.ember_version);
+	cr_assert_eq(back->metadata.host_tsc_khz, sample->metadata.host_tsc_khz);
+	cr_assert_eq(back->metadata.host_xsave_size, sample->metadata.host_xsave_size);
+}

@@ -33,4 +33,10 @@ char *sample_seal(const json_t *document, size_t *ret_size);
 /* The same for any text that follows the first line. */
 char *sample_seal_text(const char *body, size_t size, size_t *ret_size);
 
+/* state_json_read() into a sample that holds garbage before. */
+int sample_read(const char *text, size_t size, struct sample *ret_sample, struct error_detail *detail);
+
+/* Fail the test unless all of it came back. */
+void sample_expect_same(const struct sample *back, const struct sample *sample);
+
 #endif
