@@ -19,8 +19,8 @@
  *                are ready.
  *   5. clock     After the TSCs, because KVM works out kvmclock from the TSC's offset and from whether all vCPUs agree;
  *                and last of all, so that the least time passes between it and the guest's first instruction. It goes
- *                on from where it stood, and so does the TSC where the host can set
- *                it: for the guest, no time passes while it lies on disk.
+ *                on from where it stood, and so does the TSC where the host can set it: for the guest, no time passes
+ *                while it lies on disk.
  *
  * A failure leaves the machine half filled: the caller throws it away.
  */
