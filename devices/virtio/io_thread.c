@@ -71,11 +71,24 @@ static void *run(void *opaque)
 	return NULL;
 }
 
-/* Signals are for the threads that expect them. */
+/*
+ * Signals are for the threads that expect them, but for those that an instruction raises: blocked, they would kill
+ * the process where a handler could say why (a file behind guest memory was cut).
+ */
+static void mask_signals(sigset_t *ret_before)
+{
+	static const int raised[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT };
+	sigset_t all;
+
+	(void)sigfillset(&all);
+	for (size_t i = 0; i < sizeof(raised) / sizeof(raised[0]); i++)
+		(void)sigdelset(&all, raised[i]);
+	(void)pthread_sigmask(SIG_SETMASK, &all, ret_before);
+}
+
 static int create_thread(struct io_thread *thread)
 {
 	pthread_attr_t attributes;
-	sigset_t all;
 	sigset_t before;
 	int error;
 
@@ -84,8 +97,7 @@ static int create_thread(struct io_thread *thread)
 		return -error;
 
 	(void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	mask_signals(&before);
 	error = pthread_create(&thread->thread, &attributes, run, thread);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	(void)pthread_attr_destroy(&attributes);

@@ -80,7 +80,9 @@ static uint64_t rng_serve(struct virtio_device *device)
 			break;
 		}
 
+		pthread_mutex_unlock(&device->lock);
 		given = fill(rng);
+		pthread_mutex_lock(&device->lock);
 		rate_limit_charge(&rng->limit, given);
 		virtio_push(device, QUEUE_REQUESTS, rng->chain.head, given);
 	}
