@@ -21,6 +21,7 @@
 
 static void log_answer(const struct call *call, const struct rpc_error *error)
 {
+	static struct log_limit failures;
 	uint64_t duration_us = (clock_now_ns() - call->received_ns) / NANOSECONDS_PER_US;
 
 	if (!error) {
@@ -28,9 +29,11 @@ static void log_answer(const struct call *call, const struct rpc_error *error)
 			  log_text("method", call->method->name), log_number("duration_us", (int64_t)duration_us));
 		return;
 	}
-	log_info("call failed", log_number("request", (int64_t)call->number), log_text("method", call->method->name),
-		 log_number("code", error->code), log_text("detail", error->message),
-		 log_number("duration_us", (int64_t)duration_us));
+	log_write_limited(&failures, LOG_LEVEL_INFO, "call failed",
+			  LOG_FIELDS(log_number("request", (int64_t)call->number),
+				     log_text("method", call->method->name), log_number("code", error->code),
+				     log_text("detail", error->message),
+				     log_number("duration_us", (int64_t)duration_us)));
 }
 
 static void finish(struct call *call, const json_t *result, const struct rpc_error *error)

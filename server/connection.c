@@ -282,8 +282,10 @@ static void refuse(const struct server *server, int socket)
 {
 	struct rpc_error error = RPC_ERROR_INIT;
 	cleanup_free char *text = NULL;
+	static struct log_limit refusals;
 
-	log_warning("connection refused", log_number("limit", server->config.connections_max));
+	log_write_limited(&refusals, LOG_LEVEL_WARNING, "connection refused",
+			  LOG_FIELDS(log_number("limit", server->config.connections_max)));
 	(void)rpc_error_set(&error, RPC_CONNECTION_LIMIT, "there are %u connections already",
 			    server->config.connections_max);
 	if (jsonrpc_write_error(NULL, &error, &text) == 0) {

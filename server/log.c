@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/log.h"
 
 /* A value longer than this many bytes of escaped text is cut, so that one value does not crowd out the others. */
@@ -285,4 +286,36 @@ void log_write(enum log_level level, const char *message, const struct log_field
 		dropped_line_count++;
 	else
 		dropped_line_count = 0;
+}
+
+bool log_limit_allows(struct log_limit *limit, uint64_t now_ns, uint64_t *ret_left_out)
+{
+	int64_t second = (int64_t)(now_ns / (1000 * NANOSECONDS_PER_MS));
+
+	if (limit->second != second) {
+		limit->second = second;
+		limit->lines = 0;
+	}
+	if (limit->lines >= LOG_LIMIT_LINES) {
+		limit->left_out++;
+		return false;
+	}
+
+	limit->lines++;
+	*ret_left_out = limit->left_out;
+	limit->left_out = 0;
+	return true;
+}
+
+void log_write_limited(struct log_limit *limit, enum log_level level, const char *message,
+		       const struct log_field *fields)
+{
+	uint64_t left_out;
+
+	if (level < configured_level || !log_limit_allows(limit, clock_now_ns(), &left_out))
+		return;
+	if (left_out)
+		log_write(level, "lines left out",
+			  LOG_FIELDS(log_text("of", message), log_number("lines", (int64_t)left_out)));
+	log_write(level, message, fields);
 }

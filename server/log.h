@@ -10,6 +10,7 @@
 #ifndef EMBER_SERVER_LOG_H
 #define EMBER_SERVER_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -72,6 +73,26 @@ void log_configure(enum log_level level, enum log_format format);
  * fields   ended by one of type LOG_FIELD_END
  */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
+
+/* Lines of one kind that clients can cause at will: so many a second at most, the others are counted. Starts as zero. */
+#define LOG_LIMIT_LINES 20
+
+struct log_limit {
+	int64_t second; /* CLOCK_MONOTONIC */
+	uint32_t lines; /* in that second */
+	uint64_t left_out;
+};
+
+/*
+ * Count a line against its limit at this time (nanoseconds of CLOCK_MONOTONIC).
+ *
+ * ret_left_out  where the line is allowed: how many were not since the last one that was
+ */
+bool log_limit_allows(struct log_limit *limit, uint64_t now_ns, uint64_t *ret_left_out);
+
+/* As log_write(), within the limit. After lines that were left out, the next is preceded by one that says how many. */
+void log_write_limited(struct log_limit *limit, enum log_level level, const char *message,
+		       const struct log_field *fields);
 
 #define LOG_FIELDS(...) ((const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ .type = LOG_FIELD_END } })
 

@@ -212,3 +212,22 @@ Test(log, levels_below_the_configured_one_are_not_written)
 	cr_expect_gt(read_all(ends[0], text, sizeof(text)), 0);
 	cr_expect_eq(text[0], '{', "a pipe is no terminal, so the line is JSON");
 }
+
+Test(log, lines_that_clients_cause_have_a_limit_a_second)
+{
+	struct log_limit limit = { 0 };
+	uint64_t second = UINT64_C(1000000000), left_out = 1;
+	int i;
+
+	for (i = 0; i < LOG_LIMIT_LINES; i++) {
+		cr_assert(log_limit_allows(&limit, 5 * second + (uint64_t)i, &left_out));
+		cr_assert_eq(left_out, 0);
+	}
+	for (i = 0; i < 7; i++)
+		cr_assert_not(log_limit_allows(&limit, 6 * second - 1, &left_out), "the second's last moment");
+
+	cr_assert(log_limit_allows(&limit, 6 * second, &left_out));
+	cr_expect_eq(left_out, 7, "they are told once");
+	cr_assert(log_limit_allows(&limit, 6 * second, &left_out));
+	cr_expect_eq(left_out, 0);
+}
