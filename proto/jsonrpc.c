@@ -59,7 +59,7 @@ int jsonrpc_load(const char *text, size_t length, size_t depth, json_t **ret_jso
 		return rpc_error_set(error, RPC_PARSE_ERROR, "the JSON is nested deeper than %zu levels at byte %zu",
 				     depth, offset);
 
-	json = json_loadb(text, length, LOAD_FLAGS, &parser);
+	json = json_loadb(length ? text : "", length, LOAD_FLAGS, &parser);
 	if (!json)
 		return rpc_error_set(error, RPC_PARSE_ERROR, "not valid JSON: %s at byte %d", parser.text,
 				     parser.position);
