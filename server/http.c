@@ -21,15 +21,13 @@
 #include "server/dispatch.h"
 #include "server/guest.h"
 #include "server/http.h"
-#include "server/log.h"
+#include "server/http_acceptor.h"
 #include "server/server.h"
 #include "server/unix_listener.h"
 
 #define ALL_HTTP_METHODS                                                                           \
 	(EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | \
 	 EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH)
-
-#define ACCEPT_PAUSE_MS 100
 
 struct http_request {
 	TAILQ_ENTRY(http_request) link;
@@ -42,8 +40,7 @@ struct http_request {
 struct http {
 	struct server *server;
 	struct unix_listener *listener;
-	struct evconnlistener *acceptor; /* belongs to evhttp once bound */
-	struct event *accept_pause;
+	struct http_acceptor *acceptor;
 	struct evhttp *evhttp;
 	TAILQ_HEAD(, http_request) requests;
 	size_t request_count;
@@ -316,27 +313,6 @@ static void on_request(struct evhttp_request *request, void *opaque)
 	route_request(own);
 }
 
-static void on_accept_error(struct evconnlistener *acceptor, void *opaque)
-{
-	const struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000L };
-	struct http *http = opaque;
-	int error = EVUTIL_SOCKET_ERROR();
-
-	log_error("HTTP connection not accepted", log_errno(error));
-	(void)evconnlistener_disable(acceptor);
-	(void)event_add(http->accept_pause, &pause);
-}
-
-static void on_accept_pause_over(evutil_socket_t fd, short events, void *opaque)
-{
-	struct http *http = opaque;
-
-	(void)fd;
-	(void)events;
-	if (http->server->state != SERVER_STOPPING)
-		(void)evconnlistener_enable(http->acceptor);
-}
-
 void http_configure(struct http *http)
 {
 	const struct config *config;
@@ -364,8 +340,7 @@ static int make_parts(struct http *http, struct error_detail *detail)
 		return error;
 
 	http->evhttp = evhttp_new(http->server->base);
-	http->accept_pause = event_new(http->server->base, -1, 0, on_accept_pause_over, http);
-	if (!http->evhttp || !http->accept_pause)
+	if (!http->evhttp)
 		return -ENOMEM;
 	evhttp_set_allowed_methods(http->evhttp, ALL_HTTP_METHODS);
 	evhttp_set_gencb(http->evhttp, on_request, http);
@@ -395,19 +370,7 @@ int http_new(struct server *server, struct http **ret_http, struct error_detail 
 
 int http_listen(struct http *http)
 {
-	struct evconnlistener *acceptor = evconnlistener_new(http->server->base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC,
-							     SOMAXCONN, unix_listener_fd(http->listener));
-
-	if (!acceptor)
-		return -ENOMEM;
-	if (!evhttp_bind_listener(http->evhttp, acceptor)) {
-		evconnlistener_free(acceptor);
-		return -ENOMEM;
-	}
-
-	http->acceptor = acceptor;
-	evconnlistener_set_error_cb(acceptor, on_accept_error);
-	return 0;
+	return http_acceptor_new(http->server, http->evhttp, unix_listener_fd(http->listener), &http->acceptor);
 }
 
 void http_abandon_calls(struct http *http)
@@ -417,8 +380,7 @@ void http_abandon_calls(struct http *http)
 	if (!http)
 		return;
 
-	if (http->acceptor)
-		(void)evconnlistener_disable(http->acceptor);
+	http_acceptor_stop(http->acceptor);
 	for (own = TAILQ_FIRST(&http->requests); own; own = next) {
 		struct rpc_error error = RPC_ERROR_INIT;
 
@@ -442,8 +404,7 @@ struct http *http_free(struct http *http)
 
 	if (http->evhttp)
 		evhttp_free(http->evhttp);
-	if (http->accept_pause)
-		event_free(http->accept_pause);
+	(void)http_acceptor_free(http->acceptor);
 	(void)unix_listener_close(http->listener);
 	free(http);
 	return NULL;

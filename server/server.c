@@ -31,10 +31,19 @@
 static void on_accept(struct evconnlistener *acceptor, evutil_socket_t socket, struct sockaddr *address, int length,
 		      void *opaque)
 {
-	(void)acceptor;
+	const struct timeval next_round = { 0 };
+	struct server *server = opaque;
+
 	(void)address;
 	(void)length;
-	connection_accept(opaque, socket);
+	connection_accept(server, socket);
+
+	/* libevent accepts until no client waits; clients that come and go can see to it that one always does. */
+	if (++server->accept_burst < ACCEPT_BURST)
+		return;
+	server->accept_burst = 0;
+	(void)evconnlistener_disable(acceptor);
+	(void)event_add(server->accept_pause, &next_round);
 }
 
 /* Without a pause the loop would spin: the connection that could not be accepted stays in the queue. */

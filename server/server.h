@@ -17,6 +17,9 @@
 #include "server/events.h"
 #include "server/options.h"
 
+/* Connections that are accepted, on each socket, before what else is due gets its turn. */
+#define ACCEPT_BURST 16
+
 enum server_state {
 	SERVER_SERVING = 0,
 	SERVER_DRAINING, /* no VM is started any more; those that run go on */
@@ -47,7 +50,8 @@ struct server {
 	struct unix_listener *listener;
 	struct evconnlistener *acceptor;
 	struct event *accept_pause;
-	bool failed; /* to be said by server_run() */
+	unsigned int accept_burst; /* connections since the last pause */
+	bool failed;               /* to be said by server_run() */
 	struct http *http;
 	TAILQ_HEAD(, connection) connections;
 	uint32_t connection_count;

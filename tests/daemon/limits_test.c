@@ -4,10 +4,13 @@
  * clients are served meanwhile.
  */
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -204,5 +207,85 @@ Test(limits, subscriptions_of_a_connection_are_bounded)
 	json_decref(raw_call(&raw, "events.subscribe", NULL));
 	raw_expect_error(&raw, "events.subscribe", NULL, RPC_RESOURCE_EXHAUSTED);
 	raw_close(&raw);
+	daemon_stop(&daemon);
+}
+
+/* Comes and goes, and comes again at once: there is always somebody to be accepted. */
+static void *come_and_go(void *opaque)
+{
+	const char *path = opaque;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int socket_fd;
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	for (;;) {
+		socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (socket_fd < 0)
+			break;
+		(void)connect(socket_fd, (struct sockaddr *)&address, sizeof(address));
+		(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+		(void)close(socket_fd);
+		(void)pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+		pthread_testcancel();
+	}
+	return NULL;
+}
+
+#define COMERS 4
+
+static void served_while_others_come_and_go(const struct daemon *daemon, const char *path)
+{
+	struct ember *client = daemon_connect(daemon);
+	pthread_t comers[COMERS];
+	int i;
+
+	for (i = 0; i < COMERS; i++)
+		cr_assert_eq(pthread_create(&comers[i], NULL, come_and_go, (void *)path), 0);
+	for (i = 0; i < 20; i++)
+		json_decref(client_call(client, "server.ping", NULL));
+	for (i = 0; i < COMERS; i++) {
+		(void)pthread_cancel(comers[i]);
+		(void)pthread_join(comers[i], NULL);
+	}
+	(void)ember_free(client);
+}
+
+Test(limits, a_client_is_served_while_others_come_and_go)
+{
+	struct daemon daemon;
+
+	daemon_start(&daemon, NULL);
+	served_while_others_come_and_go(&daemon, daemon.socket_path);
+	served_while_others_come_and_go(&daemon, daemon.http_path);
+	daemon_stop(&daemon);
+}
+
+/* More clients than places: those who have none wait for one, and are served then. */
+Test(limits, http_connections_have_their_limit)
+{
+	static const char request[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct raw clients[3];
+	struct daemon daemon;
+	int i, round, status;
+	json_t *body;
+
+	daemon_start(&daemon, "{\"limits\": {\"connections\": 2}}");
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < 3; i++) {
+			raw_connect(&clients[i], daemon.http_path);
+			raw_send(&clients[i], request);
+		}
+		for (i = 0; i < 2; i++)
+			cr_assert_gt(raw_receive_some(&clients[i]), 0);
+		expect_served(&daemon);
+		cr_expect_eq(poll(&(struct pollfd){ .fd = clients[2].fd, .events = POLLIN }, 1, 300), 0, "no place");
+		raw_close(&clients[0]);
+		cr_assert_gt(raw_receive_some(&clients[2]), 0, "a place was free");
+		raw_close(&clients[1]);
+		raw_close(&clients[2]);
+	}
+	body = http_call(daemon.http_path, "GET", "/healthz", NULL, &status);
+	cr_expect_eq(status, 200);
+	json_decref(body);
 	daemon_stop(&daemon);
 }
