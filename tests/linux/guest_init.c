@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The init of test guests: linked statically, alone in its initramfs but for kernel modules.
+ *
+ * It loads the modules that "ember.modules=a,b" on the kernel's command line names (/modules/a.ko, ...), reports what it sees, does the work of guest_work.c if there is "ember.work=1", and ends as "ember.end=" asks: poweroff, reboot, panic, or triple (a triple fault, with reboot=t on the command line).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "guest_work.h"
+
+#define CMDLINE_MAX 4096
+
+static void say_error(const char *what)
+{
+	printf("guest: %s: %s\n", what, strerror(errno));
+}
+
+static void mount_all(void)
+{
+	if (mount("proc", "/proc", "proc", 0, NULL) < 0)
+		say_error("/proc");
+	if (mount("sysfs", "/sys", "sysfs", 0, NULL) < 0)
+		say_error("/sys");
+	if (mount("devtmpfs", "/dev", "devtmpfs", 0, NULL) < 0 && errno != EBUSY)
+		say_error("/dev");
+}
+
+/* The value of "key=value" on the kernel's command line; empty where it is not there. */
+static void find_argument(const char *key, char *ret_value, size_t size)
+{
+	static char cmdline[CMDLINE_MAX];
+	FILE *file = fopen("/proc/cmdline", "r");
+	size_t length = file ? fread(cmdline, 1, sizeof(cmdline) - 1, file) : 0;
+	char *word, *rest = cmdline;
+
+	ret_value[0] = '\0';
+	cmdline[length] = '\0';
+	if (file)
+		(void)fclose(file);
+	while ((word = strsep(&rest, " \n")))
+		if (strncmp(word, key, strlen(key)) == 0 && word[strlen(key)] == '=')
+			(void)snprintf(ret_value, size, "%s", word + strlen(key) + 1);
+}
+
+static void load_module(const char *name)
+{
+	char path[128];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/modules/%s.ko", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) < 0)
+		say_error(path);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+static void load_modules(void)
+{
+	char names[512];
+	char *name, *rest = names;
+
+	find_argument("ember.modules", names, sizeof(names));
+	while ((name = strsep(&rest, ",")))
+		if (*name)
+			load_module(name);
+}
+
+int main(void)
+{
+	struct utsname kernel;
+	char end[32], work[8];
+
+	mount_all();
+	load_modules();
+	(void)uname(&kernel);
+	printf("guest: ready release=%s cpus=%d pid=%d\n", kernel.release, get_nprocs(), (int)getpid());
+	(void)fflush(stdout);
+
+	find_argument("ember.work", work, sizeof(work));
+	if (work[0])
+		guest_work();
+
+	find_argument("ember.end", end, sizeof(end));
+	sync();
+	if (strcmp(end, "poweroff") == 0)
+		(void)reboot(RB_POWER_OFF);
+	else if (strcmp(end, "panic") != 0)
+		(void)reboot(RB_AUTOBOOT);
+	return 0; /* an init that ends is a panic */
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A test machine to a snapshot's folder and back, by the library that the daemon uses.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "linux_vm.h"
+#include "snapshot/capture.h"
+#include "snapshot/publish.h"
+#include "snapshot/state_json.h"
+
+static void *allocate(size_t size)
+{
+	void *memory = calloc(1, size);
+
+	if (!memory)
+		fail("memory", -ENOMEM, NULL);
+	return memory;
+}
+
+void linux_vm_save(struct machine *machine, const char *folder)
+{
+	const struct guest_memory *memory = &machine->vm.memory;
+	struct vm_state *state = allocate(sizeof(*state));
+	struct memory_checksums *checksums = allocate(sizeof(*checksums));
+	struct snapshot_metadata metadata = { .ember_version = EMBER_VERSION,
+					      .host_tsc_khz = machine->vm.host->tsc_khz,
+					      .host_xsave_size = machine->vm.host->xsave_size };
+	struct error_detail detail = { 0 };
+	struct publication publication;
+	uint64_t written, crc;
+	int result;
+
+	result = snapshot_capture(machine, state, NULL, &detail);
+	if (result < 0)
+		fail("capture", result, &detail);
+	result = publication_begin(AT_FDCWD, folder, true, &publication, &detail);
+	if (result < 0)
+		fail("publication", result, &detail);
+	result = memory_file_write(publication.memory, memory->host, memory->size, NULL, checksums, &written, &detail);
+	if (result == 0)
+		result = state_json_write(publication.state, state, &metadata, checksums, &crc, &detail);
+	if (result == 0)
+		result = publication_commit(&publication, &detail);
+	if (result < 0)
+		fail("snapshot", result, &detail);
+	printf("linux_vm: snapshot of %" PRIu64 " MiB, %" PRIu64 " of them written\n", memory->size / MIB,
+	       written / MIB);
+	free(checksums);
+	free(state);
+}
+
+static int open_in(const char *folder, const char *name)
+{
+	char path[256];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		fail(path, -errno, NULL);
+	return fd;
+}
+
+struct vm_state *linux_vm_load(const char *folder)
+{
+	struct vm_state *state = allocate(sizeof(*state));
+	struct memory_checksums *checksums = allocate(sizeof(*checksums));
+	int file = open_in(folder, "state.json"), memory = open_in(folder, "memory.snap");
+	struct snapshot_metadata metadata;
+	struct error_detail detail = { 0 };
+	int result;
+
+	result = state_json_load(file, state, &metadata, checksums, &detail);
+	if (result == 0)
+		result = memory_file_verify(memory, state->memory_size, checksums, NULL, &detail);
+	if (result < 0)
+		fail(folder, result, &detail);
+	(void)close(memory);
+	(void)close(file);
+	free(checksums);
+	return state;
+}
+
+void linux_vm_inject(struct machine *machine, const struct vm_state *state, const char *folder)
+{
+	struct error_detail detail = { 0 };
+	int memory = open_in(folder, "memory.snap");
+	int result = snapshot_inject(machine, state, memory, NULL, &detail);
+
+	if (result < 0)
+		fail("injection", result, &detail);
+	(void)close(memory);
+}

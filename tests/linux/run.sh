@@ -1,0 +1,204 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs the Linux tests: a stock Debian kernel on a KVM that behaves like hardware's, which is nested SVM in a machine that
+# QEMU emulates.
+#
+# Usage: tests/linux/run.sh [--build-dir DIR] [--name NAME] [--cpus N] [CASE...]
+#   --build-dir DIR  take the programs from there; without it, install what is missing, build a release, and take that
+#   --name NAME      of this run, so that several can go on at once; what it makes is in DIR/linux/NAME
+#   --cpus N         of the outer machine. With more than one, what the emulator has translated can be older than what
+#                    the kernel has patched (its static keys), and the machine then hangs: rarely, but it does
+#   CASE             only these cases: names as in cases.sh, or patterns (boot_*)
+#
+# The kernel comes from the Debian package that linux-image-cloud-amd64 depends on; it is downloaded once to DIR/linux,
+# and not installed. The outer machine's console is shown as it comes. Exit status 0: every case passed.
+
+set -euo pipefail
+
+source_dir=$(cd "$(dirname "$0")/../.." && pwd)
+build_dir=
+name=all
+cpus=1
+cases=()
+
+# Seconds that the outer machine gets. ctest's own limit is above this, so that what is printed here is seen.
+time_limit=${EMBER_LINUX_TIME_LIMIT:-570}
+
+outer_modules=(virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd)
+guest_modules=(drivers/misc/pvpanic/pvpanic drivers/misc/pvpanic/pvpanic-mmio)
+
+fail()
+{
+	echo "tests/linux/run.sh: $*" >&2
+	exit 1
+}
+
+parse_arguments()
+{
+	while (($# > 0)); do
+		case $1 in
+		--build-dir | --name | --cpus)
+			(($# > 1)) || fail "$1 needs a value"
+			case $1 in
+			--build-dir) build_dir=$2 ;;
+			--name) name=$2 ;;
+			--cpus) cpus=$2 ;;
+			esac
+			shift
+			;;
+		--help)
+			sed -n 's/^# \{0,1\}//; 4,18p' "$0"
+			exit 0
+			;;
+		-*)
+			fail "there is no option $1 (see --help)"
+			;;
+		*)
+			cases+=("$1")
+			;;
+		esac
+		shift
+	done
+}
+
+build_release()
+{
+	cd "$source_dir"
+	.cmake/install_dependencies.sh build tests linux
+	cmake --preset release >/dev/null
+	cmake --build --preset release --target linux_vm linux_guest_init
+	build_dir=$source_dir/build
+}
+
+# The kernel's package, unpacked once: sets kernel_dir and kernel_release. One run at a time does this.
+fetch_kernel()
+{
+	local package
+
+	package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: //p' | head -n 1)
+	if [[ -z $package ]]; then
+		# No lists of packages yet.
+		sudo_if_needed apt-get --quiet --quiet update
+		package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p' | head -n 1)
+	fi
+	kernel_release=${package#linux-image-}
+	kernel_dir=$cache/$package
+	[[ ! -e $kernel_dir/.complete ]] || return 0
+
+	echo "Downloading $package" >&2
+	rm -rf "$kernel_dir" "$cache/download"
+	mkdir -p "$kernel_dir" "$cache/download"
+	(cd "$cache/download" && { download "$package" ||
+		{ sudo_if_needed apt-get --quiet --quiet update && download "$package"; }; }) ||
+		fail "$package could not be downloaded"
+	dpkg -x "$cache"/download/*.deb "$kernel_dir"
+	rm -rf "$cache/download"
+	touch "$kernel_dir/.complete"
+}
+
+# Into the current folder, as whoever we are: the user that apt would rather be may have no access to it.
+download()
+{
+	apt-get --quiet --quiet --option APT::Sandbox::User=root download "$1"
+}
+
+sudo_if_needed()
+{
+	if ((EUID == 0)); then
+		"$@"
+	else
+		sudo --non-interactive "$@"
+	fi
+}
+
+# pack FOLDER FILE: an initramfs of everything in the folder.
+pack()
+{
+	(cd "$1" && find . -mindepth 1 -print0 | LC_ALL=C sort --zero-terminated |
+		cpio --null --create --format=newc --owner=+0:+0 --quiet) >"$2"
+}
+
+# add_program PROGRAM FOLDER: a program and the shared libraries that it loads.
+add_program()
+{
+	local library
+
+	install -D --target-directory="$2/ember" "$1"
+	ldd "$1" 2>/dev/null | grep -o '/[^ ]*' | while read -r library; do
+		[[ -e $2$library ]] || install -D "$library" "$2$library"
+	done
+}
+
+add_modules()
+{
+	local folder=$1 module
+
+	shift
+	for module in "$@"; do
+		install -D --mode=0644 "$kernel_dir/lib/modules/$kernel_release/kernel/$module.ko" \
+			"$folder/modules/${module##*/}.ko"
+	done
+}
+
+build_guest()
+{
+	local folder=$work/guest
+
+	rm -rf "$folder"
+	mkdir -p "$folder"/{proc,sys,dev}
+	install "$build_dir/tests/linux_guest_init" "$folder/init"
+	add_modules "$folder" "${guest_modules[@]}"
+	pack "$folder" "$work/guest.cpio"
+}
+
+build_outer()
+{
+	local folder=$work/outer
+
+	rm -rf "$folder"
+	mkdir -p "$folder"/{bin,dev,proc,sys,tmp,ember}
+	install "$(command -v busybox)" "$folder/bin/busybox"
+	install "$source_dir/tests/linux/outer_init.sh" "$folder/init"
+	install --target-directory="$folder/ember" "$source_dir/tests/linux/cases.sh" "$work/guest.cpio"
+	install "$kernel_dir/boot/vmlinuz-$kernel_release" "$folder/ember/vmlinuz"
+	add_modules "$folder" "${outer_modules[@]}"
+	add_program "$build_dir/tests/linux_vm" "$folder"
+	pack "$folder" "$work/outer.cpio"
+}
+
+# The outer machine. Its last words are the sum; an end without them is a failure. It has no XSAVE: QEMU's emulation lets
+# a nested guest's XSETBV through to the outer machine's own register, which no KVM can make sense of.
+run_outer()
+{
+	local status=0
+
+	timeout --kill-after=10 "$time_limit" qemu-system-x86_64 -accel tcg -cpu max,-xsave -smp "$cpus" -m 1536 \
+		-nodefaults -display none -serial stdio -no-reboot -kernel "$kernel_dir/boot/vmlinuz-$kernel_release" \
+		-initrd "$work/outer.cpio" \
+		-append "console=ttyS0 quiet reboot=k panic=-1 ember.cases=$(IFS=, && echo "${cases[*]}")" \
+		</dev/null 2>&1 | tee "$log" || status=$?
+	((status != 124)) || fail "the machine did not end within $time_limit s; its console is in $log"
+	((status == 0)) || fail "QEMU ended with status $status; the machine's console is in $log"
+	grep --quiet '^ember-linux: [1-9][0-9]* passed, 0 failed' "$log" ||
+		fail "not every case passed; the machine's console is in $log"
+}
+
+parse_arguments "$@"
+[[ -n $build_dir ]] || build_release
+build_dir=$(cd "$build_dir" && pwd)
+cache=$build_dir/linux
+work=$cache/$name
+log=$work/console.log
+mkdir -p "$work"
+for program in qemu-system-x86_64 busybox cpio; do
+	command -v "$program" >/dev/null || fail "there is no $program: .cmake/install_dependencies.sh linux installs it"
+done
+
+exec {lock}>"$cache/.lock"
+flock "$lock"
+fetch_kernel
+exec {lock}>&-
+build_guest
+build_outer
+run_outer
