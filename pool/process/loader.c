@@ -171,21 +171,18 @@ _Noreturn void loader_main(const struct child_setup *setup)
 		.filter = setup->filter,
 	};
 	struct sandbox sandbox;
+	struct message message;
 
 	(void)prctl(PR_SET_NAME, "ember-loader");
 	sandbox_init(&sandbox, &policy);
 	child_advance(&sandbox, SANDBOX_STAGE_LAST, setup->channel);
 	child_answer(setup->channel, MESSAGE_LOADER_READY, 0, NULL, NULL);
 
-	for (;;) {
-		struct message message;
-
-		child_receive(setup->channel, &message);
-		if (message.header.type == MESSAGE_STOP)
-			_exit(EXIT_STATUS_STOPPED);
-		if (message.header.type != MESSAGE_LOAD)
-			_exit(EXIT_STATUS_CHANNEL_LOST);
-		serve_load(setup, &message);
-		message_close_fds(&message);
-	}
+	child_receive(setup->channel, &message);
+	if (message.header.type == MESSAGE_STOP)
+		_exit(EXIT_STATUS_STOPPED);
+	if (message.header.type != MESSAGE_LOAD)
+		_exit(EXIT_STATUS_CHANNEL_LOST);
+	serve_load(setup, &message);
+	_exit(EXIT_STATUS_STOPPED); /* whatever the files have done to this process ends with it */
 }

@@ -11,7 +11,7 @@
 extern const struct sandbox_rule_set *const loader_rule_sets[];
 extern const size_t loader_rule_set_count;
 
-/* Confine the process, then serve the channel until it is told to stop. Does not return. */
+/* Confine the process, then carry out one load, or stop where it is told to. Does not return. */
 _Noreturn void loader_main(const struct child_setup *setup);
 
 #endif

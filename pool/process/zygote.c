@@ -12,7 +12,6 @@
 #include "pool/process/zygote.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,7 +19,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "pool/channel.h"
@@ -38,6 +36,8 @@ struct zygote {
 	pid_t parent;
 	uid_t uid;
 	gid_t gid;
+	char *title; /* argv[0], and the bytes of all arguments, which lie one after the other */
+	size_t title_size;
 };
 
 _Noreturn static void fail(int error, const char *stage, const char *text)
@@ -82,6 +82,18 @@ static void send_host(const struct kvm_host *host)
 		_exit(EXIT_STATUS_CHANNEL_LOST);
 }
 
+/* What ps(1) shows: a name of the zygote's own length over the first argument, nothing over the others. */
+static void set_title(const struct zygote *zygote, const char *title)
+{
+	_Static_assert(sizeof("ember-worker") == sizeof(ZYGOTE_TITLE), "the titles have one length");
+	_Static_assert(sizeof("ember-loader") == sizeof(ZYGOTE_TITLE), "the titles have one length");
+
+	if (strcmp(zygote->title, ZYGOTE_TITLE) != 0)
+		return;
+	memset(zygote->title, 0, zygote->title_size);
+	memcpy(zygote->title, title, sizeof(ZYGOTE_TITLE));
+}
+
 _Noreturn static void be_child(const struct zygote *zygote, const struct message_fork *fork, int channel)
 {
 	struct child_setup setup = {
@@ -94,6 +106,7 @@ _Noreturn static void be_child(const struct zygote *zygote, const struct message
 	};
 
 	(void)close(ZYGOTE_CHANNEL);
+	set_title(zygote, fork->role == MESSAGE_ROLE_LOADER ? "ember-loader" : "ember-worker");
 	if (fork->role == MESSAGE_ROLE_LOADER) {
 		setup.filter = zygote->loader_filter;
 		loader_main(&setup);
@@ -148,13 +161,6 @@ static long number_argument(const char *text)
 	return number;
 }
 
-/* What libraries would open a file for at their first use, when the zygote's children can open none any more. */
-static void prepare_libraries(void)
-{
-	json_object_seed(0); /* jansson's hash seed */
-	tzset();             /* gmtime_r(3) reads the time zone, too */
-}
-
 int pool_zygote_main(int argc, char **argv)
 {
 	static struct zygote zygote;
@@ -168,9 +174,10 @@ int pool_zygote_main(int argc, char **argv)
 	zygote.gid = (gid_t)number_argument(argv[4]);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != zygote.parent)
 		return EXIT_STATUS_CHANNEL_LOST;
-	(void)prctl(PR_SET_NAME, "ember-zygote");
+	zygote.title = argv[0];
+	zygote.title_size = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) - argv[0]);
+	(void)prctl(PR_SET_NAME, ZYGOTE_TITLE);
 
-	prepare_libraries();
 	result = host_probe(&zygote.host, &detail);
 	if (result < 0)
 		fail(result, "probe", detail.text);

@@ -5,6 +5,7 @@
 #ifndef EMBER_POOL_PROCESS_ZYGOTE_H
 #define EMBER_POOL_PROCESS_ZYGOTE_H
 
-#define ZYGOTE_CHANNEL 3 /* the descriptor number of its channel */
+#define ZYGOTE_CHANNEL 3              /* the descriptor number of its channel */
+#define ZYGOTE_TITLE   "ember-zygote" /* its argv[0] */
 
 #endif

@@ -146,7 +146,8 @@ struct pool {
 	uint32_t load_count;
 	uint32_t loader_failures;
 	bool zygote_ready; /* it has told what its probe found */
-	bool loader_ready; /* it has entered its sandbox */
+	bool loader_ready; /* it has entered its sandbox, and has not been used */
+	bool loader_spent; /* it has answered: its end is no failure */
 
 	struct slot slots[POOL_SLOTS_MAX];
 	uint32_t slots_used; /* rows that have ever been used: scans stop here */

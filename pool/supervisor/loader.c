@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loader, started again when it ends.
+ * The loader, one for each load.
  *
- * It is forked by the zygote like a worker, and reads one snapshot at a time; the others wait in the pool's loads. It
+ * It is forked by the zygote like a worker, ahead of time, reads one snapshot, and ends; the next is forked while the others
+ * wait in the pool's loads. So a snapshot that takes its loader over has nothing to vouch for but itself. It
  * parses what anyone may have written, so its answers are checked like a worker's: a state must be sealed, and of a shape
  * that can be.
  */
@@ -75,8 +76,10 @@ static void loader_answered(struct pool *pool, struct operation *operation, stru
 	}
 
 	operation_take(&pool->loader, operation);
+	pool->loader_ready = false;
+	pool->loader_spent = true;
+	process_stop(&pool->loader, true);
 	operation_finish(operation, &result, result.status == POOL_OK ? message : NULL);
-	feed_loader(pool);
 }
 
 static void loader_received(void *owner, struct message *message)
@@ -86,7 +89,7 @@ static void loader_received(void *owner, struct message *message)
 
 	switch (message->header.type) {
 	case MESSAGE_LOADER_READY:
-		if (pool->loader_ready)
+		if (pool->loader_ready || pool->loader_spent)
 			break;
 		pool->loader_ready = true;
 		pool->loader_failures = 0;
@@ -158,6 +161,11 @@ static void loader_reaped(void *owner, const char *reason, const char *text, boo
 	(void)reason;
 	(void)clean;
 	pool->loader_ready = false;
+	if (pool->loader_spent && !pool->stopping) {
+		pool->loader_spent = false;
+		loader_start_or_retry(pool);
+		return;
+	}
 	if (!pool->stopping)
 		pool_report(pool, &(struct pool_event){ .kind = POOL_EVENT_LOADER_ENDED,
 							.is_error = true,

@@ -69,7 +69,7 @@ static int set_files(posix_spawn_file_actions_t *actions, int channel)
 static int spawn_zygote(const struct pool *pool, int channel, pid_t *ret_pid)
 {
 	char parent[16], uid[16], gid[16];
-	char *arguments[] = { "ember-zygote", (char *)pool_zygote_argument, parent, uid, gid, NULL };
+	char *arguments[] = { ZYGOTE_TITLE, (char *)pool_zygote_argument, parent, uid, gid, NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	int result;

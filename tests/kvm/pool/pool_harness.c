@@ -125,17 +125,35 @@ void harness_wait_warm(struct harness *harness, const struct machine_shape *shap
 	cr_assert_eq(harness_status(harness, shape).warm, count, "last error: %s", harness->last_error);
 }
 
-pid_t harness_zygote(void)
+static bool has_title(int pid, const char *title)
 {
 	char path[64], text[64] = "";
+	FILE *arguments;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	arguments = fopen(path, "r");
+	if (!arguments)
+		return false;
+	text[fread(text, 1, sizeof(text) - 1, arguments)] = '\0';
+	(void)fclose(arguments);
+	return strcmp(text, title) == 0;
+}
+
+pid_t harness_child(const char *title)
+{
+	char path[64];
 	FILE *children;
+	int pid, found = 0;
 
 	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
 	children = fopen(path, "r");
 	cr_assert_not_null(children);
-	cr_assert_not_null(fgets(text, sizeof(text), children));
+	while (found == 0 && fscanf(children, "%d", &pid) == 1) {
+		if (has_title(pid, title))
+			found = pid;
+	}
 	(void)fclose(children);
-	return (pid_t)strtol(text, NULL, 10);
+	return found;
 }
 
 int harness_file(const void *data, size_t size)

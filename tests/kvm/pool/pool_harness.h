@@ -59,8 +59,8 @@ void harness_configure(struct harness *harness, const struct machine_shape *shap
 struct pool_shape_status harness_status(struct harness *harness, const struct machine_shape *shape);
 void harness_wait_warm(struct harness *harness, const struct machine_shape *shape, uint32_t count);
 
-/* The process that the pool started first: its zygote. */
-pid_t harness_zygote(void);
+/* The pool's first process with that argv[0], or 0: what ps(1) shows. */
+pid_t harness_child(const char *title);
 
 /* A memory file with these bytes. The caller closes it. */
 int harness_file(const void *data, size_t size);

@@ -287,6 +287,35 @@ Test(pool, garbage_is_refused_by_the_loader_and_the_next_load_works)
 	snapshot_and_load(vm.vm, &memory, &loaded);
 }
 
+Test(pool, every_load_has_a_loader_of_its_own)
+{
+	static struct asked garbage[2];
+	int files[2] = { harness_file("{\"magic\": \"nonsense\"", 20), harness_file("", 0) };
+	pid_t loaders[3] = { 0 };
+
+	for (int i = 0; i < 3; i++) {
+		while ((loaders[i] = harness_child("ember-loader")) == 0 || (i > 0 && loaders[i] == loaders[i - 1]))
+			harness_turn(&harness, 1);
+		if (i == 2)
+			break;
+		cr_assert_eq(pool_load(harness.pool, files[0], files[1], true, NULL, asked_load, &garbage[i]), 0);
+		harness_wait(&harness, &garbage[i].answered);
+	}
+	cr_assert_eq(harness.events[POOL_EVENT_LOADER_ENDED], 0, "an end as it should be is no news");
+}
+
+Test(pool, processes_are_shown_under_their_names)
+{
+	struct machine_shape shape = harness_shape(1, 16);
+
+	harness_configure(&harness, &shape, 1, 2);
+	harness_wait_warm(&harness, &shape, 1);
+	cr_assert_gt(harness_child("ember-zygote"), 0);
+	cr_assert_gt(harness_child("ember-worker"), 0);
+	while (harness_child("ember-loader") == 0)
+		harness_turn(&harness, 1);
+}
+
 /* ---- death at each state ---- */
 
 struct victim {
@@ -471,7 +500,7 @@ Test(pool, a_zygote_that_dies_is_replaced_and_vms_live_on)
 
 	(void)harness_boot(&harness, &shape, POOL_TEMPERATURE_ANY, 0, &vm);
 	harness_wait(&harness, &vm.answered);
-	cr_assert_eq(kill(harness_zygote(), SIGKILL), 0);
+	cr_assert_eq(kill(harness_child("ember-zygote"), SIGKILL), 0);
 	while (harness.events[POOL_EVENT_ZYGOTE_ENDED] == 0)
 		harness_turn(&harness, 1);
 

@@ -410,7 +410,7 @@ Test(hostile, while_no_zygote_starts_requests_are_told)
 	open_with("");
 	harness_turn(&harness, 50);
 	cr_assert_eq(setenv("EMBER_IMPOSTOR", "zygote=counts_much", 1), 0); /* those that come after this one */
-	cr_assert_eq(kill(harness_zygote(), SIGKILL), 0);
+	cr_assert_eq(kill(harness_child("ember-zygote"), SIGKILL), 0);
 	wait_for_event(POOL_EVENT_ZYGOTE_ENDED, 1);
 	(void)harness_boot(&harness, &shape, POOL_TEMPERATURE_COLD, 0, &waiting);
 	harness_wait(&harness, &waiting.answered);
