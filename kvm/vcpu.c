@@ -158,9 +158,8 @@ static int vcpu_start_thread(struct vcpu *vcpu)
 	return vcpu->prime_result;
 }
 
-int vcpu_create(const struct vm *vm, uint32_t index, const struct cpuid_table *cpuid,
-		const struct vcpu_handlers *handlers, struct vcpu **ret_vcpu, struct vcpu_create_times *ret_times,
-		struct error_detail *detail)
+int vcpu_create(struct vm *vm, uint32_t index, const struct cpuid_table *cpuid, const struct vcpu_handlers *handlers,
+		struct vcpu **ret_vcpu, struct vcpu_create_times *ret_times, struct error_detail *detail)
 {
 	struct vcpu *vcpu;
 	uint64_t start, opened;
@@ -207,11 +206,11 @@ int vcpu_run(struct vcpu *vcpu)
 {
 	uint32_t parked = VCPU_PARKED;
 
-	if (atomic_load(&vcpu->phase) != VCPU_PARKED)
+	if (!vcpu_is_parked(vcpu))
 		return -EBUSY;
 
 	/* From the moment that it may enter the guest, not from when it does: a pause in between must not hide the run. */
-	vcpu->is_fresh = false;
+	__atomic_store_n(&vcpu->vm->vcpu_has_run, true, __ATOMIC_SEQ_CST);
 	if (!atomic_compare_exchange_strong(&vcpu->phase, &parked, VCPU_RUNNING))
 		return -EBUSY;
 
@@ -261,7 +260,8 @@ int vcpu_get_stop(const struct vcpu *vcpu, struct vcpu_stop_info *ret_info)
 
 int vcpu_fd(struct vcpu *vcpu)
 {
-	vcpu->is_fresh = false;
+	/* Whoever holds it may run the vCPU, too. */
+	__atomic_store_n(&vcpu->vm->vcpu_has_run, true, __ATOMIC_SEQ_CST);
 	return vcpu->fd;
 }
 

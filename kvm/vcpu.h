@@ -75,9 +75,8 @@ struct vcpu_create_times {
  *
  * Returns 0 or -errno of the step that detail names. The caller ends it with vcpu_close().
  */
-int vcpu_create(const struct vm *vm, uint32_t index, const struct cpuid_table *cpuid,
-		const struct vcpu_handlers *handlers, struct vcpu **ret_vcpu, struct vcpu_create_times *ret_times,
-		struct error_detail *detail);
+int vcpu_create(struct vm *vm, uint32_t index, const struct cpuid_table *cpuid, const struct vcpu_handlers *handlers,
+		struct vcpu **ret_vcpu, struct vcpu_create_times *ret_times, struct error_detail *detail);
 
 /* Let the parked vCPU run; its entry is not waited for: see vcpu_entered_ns(). Returns 0, or -EBUSY if it runs. */
 int vcpu_run(struct vcpu *vcpu);
@@ -106,8 +105,8 @@ int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error
 
 /*
  * Put a whole state into a parked vCPU; the order and its reasons are in vcpu_state.c. CPUID is set only where it differs
- * from what the vCPU has; MSRs, XCRs, XSAVE area and debug registers only where they differ from a fresh vCPU, if the vCPU
- * has neither run nor been written since it was made. The TSC goes on from the saved value where the host can set it.
+ * from what the vCPU has; all but regs, sregs and LAPIC only where it differs from a fresh vCPU, if this vCPU has not been
+ * written and no vCPU of its VM has run since it was made. The TSC goes on from the saved value where the host can set it.
  *
  * Returns 0, -EBUSY, or -errno of the item that detail names; on failure the vCPU's state is undefined and it must not run.
  */
@@ -118,8 +117,8 @@ int vcpu_get_registers(struct vcpu *vcpu, struct kvm_regs *ret_regs, struct kvm_
 int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs);
 
 /*
- * The file descriptor, for tests and MSR access. Stays the vCPU's. Since state may be written through it, the vCPU no longer counts
- * as fresh: the next vcpu_set_state() sets everything.
+ * The file descriptor, for tests and MSR access. Stays the vCPU's. Since anything may be done through it, no vCPU of the
+ * VM counts as fresh any more: the next vcpu_set_state() sets everything.
  */
 int vcpu_fd(struct vcpu *vcpu);
 

@@ -31,18 +31,20 @@ enum vcpu_phase {
 };
 
 /*
- * What the vCPU held when it was made. Read from the vCPU itself, so that what equals it need not be set as
- * long as nobody has run or written the vCPU.
+ * What the vCPU held when it was made. Read from the vCPU itself, so that what equals it need not be set: see
+ * vcpu_is_fresh().
  */
 struct vcpu_fresh {
 	struct msr_table msrs; /* those of kvm_host.msrs that this vCPU's CPUID lets KVM read: what a save contains */
+	struct kvm_mp_state mp_state;
+	struct kvm_vcpu_events events;
 	struct kvm_xcrs xcrs;
 	struct kvm_debugregs debugregs;
 	uint8_t xsave[VCPU_XSAVE_MAX];
 };
 
 struct vcpu {
-	const struct vm *vm;
+	struct vm *vm;
 	uint32_t index;
 	int fd; /* -1 before KVM_CREATE_VCPU */
 	struct kvm_run *run;
@@ -59,7 +61,7 @@ struct vcpu {
 	/* Owned by the thread while it runs, by everyone while it is parked. */
 	struct vcpu_stop_info stop;
 
-	bool is_fresh;            /* neither run nor written since it was made: `fresh` holds */
+	bool is_written;          /* its state has been written since `fresh` was read */
 	uint32_t tsc_khz;         /* as last set; a new vCPU's is the host's */
 	struct cpuid_table cpuid; /* likewise */
 	struct vcpu_fresh fresh;
@@ -67,6 +69,15 @@ struct vcpu {
 
 /* The thread's function; its argument is the struct vcpu. In vcpu_thread.c. */
 void *vcpu_thread(void *opaque);
+
+/*
+ * Does the vCPU still hold what vcpu->fresh says? Its own run would change it, a write would, and so could an interrupt that another
+ * vCPU of the VM sends: so none may have run.
+ */
+static inline bool vcpu_is_fresh(const struct vcpu *vcpu)
+{
+	return !vcpu->is_written && !__atomic_load_n(&vcpu->vm->vcpu_has_run, __ATOMIC_SEQ_CST);
+}
 
 /* Read vcpu->fresh from a new vCPU. In vcpu_state.c. Returns 0 or -errno. */
 int vcpu_read_fresh(struct vcpu *vcpu, struct error_detail *detail);

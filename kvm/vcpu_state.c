@@ -18,8 +18,8 @@
  *   2. TSC rate    Before any value of the TSC.
  *   3. sregs       CR0, CR4 and EFER, which decide what else is legal; APIC_BASE, which decides whether there is a LAPIC to
  *                  set and in which mode. Setting sregs makes a boot processor at its reset vector runnable.
- *   4. regs        Clears pending exceptions: so before events. After sregs, as RIP is checked against nothing but
- *                  RFLAGS's meaning depends on the mode.
+ *   4. regs        After sregs: how KVM keeps RFLAGS depends on the mode (Intel without unrestricted guest runs real
+ *                  mode as virtual-8086 mode). Clears pending exceptions: so before events.
  *   5. MP state    After sregs, which may change it (see 3).
  *   6. XCRs        After CR4.OSXSAVE.
  *   7. XSAVE       (or FPU, on a host without.) After XCR0, which says which parts the guest uses.
@@ -31,16 +31,20 @@
  *  12. events      Last: setting regs drops exceptions, setting sregs queues an interrupt, and the LAPIC has an opinion
  *                  on interrupts too. What was under way stands at the end.
  *
- * What is left out. A vCPU that has neither run nor been written since it was made holds what was read from it then
- * (struct vcpu_fresh). Only the vCPU's own run changes XCRs, XSAVE, debug registers and MSRs (but for the TSC), so those that equal the fresh
- * value need no setting. What another vCPU's interrupts can reach (LAPIC, MP state, events) is always set.
+ * What is left out. Each of these ioctls costs as much as any other (6 us on a software backend), whatever it carries.
+ * As long as no vCPU of the VM has run and this one has not been written, it holds what was read from it when it was made
+ * (struct vcpu_fresh): an item that equals that needs no setting. Not so the TSC, which runs, and the LAPIC, which devices'
+ * interrupts reach even now; regs and sregs always differ. The steps that are taken leave those that are skipped as they
+ * are: of the side effects named above, regs drop no exception where there is none, and sregs queue an interrupt only
+ * where events are not fresh.
  *
  * A vCPU that has run takes no other CPUID, and no other value of the MSRs that say what the processor is
  * (IA32_ARCH_CAPABILITIES, MSR_PLATFORM_INFO): setting a state that differs there fails and names the item.
  *
- * TSC. KVM takes the TSCs of a VM's vCPUs that are set within a second of each other to be meant as one, so the vCPUs stay in
- * step although theirs were read one after the other. Where the host cannot set the TSC (kvm_host.tsc_settable), the
- * guest reads the host's; its deadline is then moved by as much as the TSC is off, so that the time that remained, remains.
+ * TSC. KVM takes the TSCs of a VM's vCPUs that are set within a second of each other to be meant as one, so the vCPUs
+ * stay in step although theirs were read one after the other. Where the host cannot set the TSC (kvm_host.tsc_settable),
+ * the guest reads the host's; its deadline is then moved by as much as the TSC is off, so that the time that remained,
+ * remains.
  */
 #include "kvm/vcpu_state.h"
 
@@ -117,19 +121,21 @@ int vcpu_read_fresh(struct vcpu *vcpu, struct error_detail *detail)
 	result = get_fresh_msrs(vcpu, detail);
 	if (result < 0)
 		return result;
+	result = item_ioctl(vcpu, KVM_GET_MP_STATE, &vcpu->fresh.mp_state, "KVM_GET_MP_STATE", detail);
+	if (result < 0)
+		return result;
+	result = item_ioctl(vcpu, KVM_GET_VCPU_EVENTS, &vcpu->fresh.events, "KVM_GET_VCPU_EVENTS", detail);
+	if (result < 0)
+		return result;
 	result = get_xcrs(vcpu, &vcpu->fresh.xcrs, detail);
 	if (result < 0)
 		return result;
 	result = item_ioctl(vcpu, KVM_GET_DEBUGREGS, &vcpu->fresh.debugregs, "KVM_GET_DEBUGREGS", detail);
 	if (result < 0)
 		return result;
-	if (vcpu->vm->host->xsave_size > 0) {
-		result = get_xsave(vcpu, vcpu->fresh.xsave, detail);
-		if (result < 0)
-			return result;
-	}
+	if (vcpu->vm->host->xsave_size > 0)
+		return get_xsave(vcpu, vcpu->fresh.xsave, detail);
 
-	vcpu->is_fresh = true;
 	return 0;
 }
 
@@ -149,17 +155,6 @@ static int get_extended(struct vcpu *vcpu, struct vcpu_state *state, struct erro
 		return result;
 
 	return item_ioctl(vcpu, KVM_GET_DEBUGREGS, &state->debugregs, "KVM_GET_DEBUGREGS", detail);
-}
-
-static int get_tsc_khz(struct vcpu *vcpu, uint32_t *ret_khz, struct error_detail *detail)
-{
-	int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
-
-	if (khz < 0)
-		return item_fail(vcpu, errno, "KVM_GET_TSC_KHZ", detail);
-
-	*ret_khz = (uint32_t)khz;
-	return 0;
 }
 
 int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error_detail *detail)
@@ -191,14 +186,12 @@ int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error
 	result = msr_get(vcpu->fd, &state->msrs, detail);
 	if (result < 0)
 		return result;
-	result = get_tsc_khz(vcpu, &state->tsc_khz, detail);
-	if (result < 0)
-		return result;
 	result = item_ioctl(vcpu, KVM_GET_VCPU_EVENTS, &state->events, "KVM_GET_VCPU_EVENTS", detail);
 	if (result < 0)
 		return result;
 
-	/* As it was set; what KVM changes in it at run time, it changes again when it is set. */
+	/* As they were set. What KVM changes in the CPUID at run time, it changes again when that is set. */
+	state->tsc_khz = vcpu->tsc_khz;
 	state->cpuid = vcpu->cpuid;
 	return 0;
 }
@@ -231,11 +224,27 @@ static int set_tsc_khz(struct vcpu *vcpu, uint32_t khz, struct error_detail *det
 	return 0;
 }
 
+static int set_mp_state(const struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
+{
+	if (vcpu_is_fresh(vcpu) && state->mp_state.mp_state == vcpu->fresh.mp_state.mp_state)
+		return 0;
+
+	return item_ioctl(vcpu, KVM_SET_MP_STATE, &state->mp_state, "KVM_SET_MP_STATE", detail);
+}
+
+static int set_events(const struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
+{
+	if (vcpu_is_fresh(vcpu) && memcmp(&state->events, &vcpu->fresh.events, sizeof(state->events)) == 0)
+		return 0;
+
+	return item_ioctl(vcpu, KVM_SET_VCPU_EVENTS, &state->events, "KVM_SET_VCPU_EVENTS", detail);
+}
+
 static int set_xcrs(const struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
 {
 	if (state->xcrs.nr_xcrs == 0)
 		return 0;
-	if (vcpu->is_fresh && memcmp(&state->xcrs, &vcpu->fresh.xcrs, sizeof(state->xcrs)) == 0)
+	if (vcpu_is_fresh(vcpu) && memcmp(&state->xcrs, &vcpu->fresh.xcrs, sizeof(state->xcrs)) == 0)
 		return 0;
 
 	return item_ioctl(vcpu, KVM_SET_XCRS, &state->xcrs, "KVM_SET_XCRS", detail);
@@ -252,7 +261,7 @@ static int set_xsave(const struct vcpu *vcpu, const struct vcpu_state *state, st
 	}
 	if (state->xsave_size == 0)
 		return item_ioctl(vcpu, KVM_SET_FPU, &state->fpu, "KVM_SET_FPU", detail);
-	if (vcpu->is_fresh && state->xsave_size == host_size &&
+	if (vcpu_is_fresh(vcpu) && state->xsave_size == host_size &&
 	    memcmp(state->xsave, vcpu->fresh.xsave, state->xsave_size) == 0)
 		return 0;
 
@@ -262,7 +271,7 @@ static int set_xsave(const struct vcpu *vcpu, const struct vcpu_state *state, st
 
 static int set_debugregs(const struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
 {
-	if (vcpu->is_fresh && memcmp(&state->debugregs, &vcpu->fresh.debugregs, sizeof(state->debugregs)) == 0)
+	if (vcpu_is_fresh(vcpu) && memcmp(&state->debugregs, &vcpu->fresh.debugregs, sizeof(state->debugregs)) == 0)
 		return 0;
 
 	return item_ioctl(vcpu, KVM_SET_DEBUGREGS, &state->debugregs, "KVM_SET_DEBUGREGS", detail);
@@ -305,6 +314,7 @@ static void select_msrs(const struct vcpu *vcpu, const struct msr_table *wanted,
 			uint64_t *ret_deadline)
 {
 	bool tsc_settable = vcpu->vm->host->tsc_settable;
+	bool is_fresh = vcpu_is_fresh(vcpu);
 
 	ret_selected->count = 0;
 	*ret_deadline = 0;
@@ -319,7 +329,7 @@ static void select_msrs(const struct vcpu *vcpu, const struct msr_table *wanted,
 		if (entry->index == MSR_INDEX_TSC && !tsc_settable)
 			continue;
 		fresh = fresh_msr(vcpu, i, entry->index);
-		if (vcpu->is_fresh && fresh && fresh->data == entry->data && entry->index != MSR_INDEX_TSC)
+		if (is_fresh && fresh && fresh->data == entry->data && entry->index != MSR_INDEX_TSC)
 			continue;
 		ret_selected->entries[ret_selected->count++] = *entry;
 	}
@@ -349,7 +359,7 @@ static int set_msrs(const struct vcpu *vcpu, const struct vcpu_state *state, str
 
 	selected.padding = 0;
 	select_msrs(vcpu, &state->msrs, &selected, &deadline);
-	if (!vcpu->is_fresh)
+	if (!vcpu_is_fresh(vcpu))
 		select_unnamed_msrs(vcpu, &state->msrs, &selected);
 	/* A LAPIC in another mode ignores the deadline, and setting the LAPIC has disarmed an earlier one. */
 	if (deadline != 0 && selected.count < VCPU_MSRS_MAX) {
@@ -388,7 +398,7 @@ static int set_core(struct vcpu *vcpu, const struct vcpu_state *state, struct er
 	result = item_ioctl(vcpu, KVM_SET_REGS, &state->regs, "KVM_SET_REGS", detail);
 	if (result < 0)
 		return result;
-	result = item_ioctl(vcpu, KVM_SET_MP_STATE, &state->mp_state, "KVM_SET_MP_STATE", detail);
+	result = set_mp_state(vcpu, state, detail);
 	if (result < 0)
 		return result;
 	result = set_xcrs(vcpu, state, detail);
@@ -419,10 +429,10 @@ int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct err
 	/* Told in vain (-EINVAL) where the guest has switched its clock off since, and that is no error. */
 	if (uses_kvmclock(state) && host_has(vcpu, KVM_CAP_KVMCLOCK_CTRL))
 		(void)ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
-	result = item_ioctl(vcpu, KVM_SET_VCPU_EVENTS, &state->events, "KVM_SET_VCPU_EVENTS", detail);
+	result = set_events(vcpu, state, detail);
 
 written:
-	vcpu->is_fresh = false;
+	vcpu->is_written = true;
 	return result;
 }
 
@@ -446,7 +456,7 @@ int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const str
 	if (!vcpu_is_parked(vcpu))
 		return -EBUSY;
 
-	vcpu->is_fresh = false;
+	vcpu->is_written = true;
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, sregs) < 0 || ioctl(vcpu->fd, KVM_SET_REGS, regs) < 0)
 		return -errno;
 

@@ -17,7 +17,8 @@ struct vm {
 	int fd; /* -1 when closed */
 	const struct kvm_host *host;
 	struct guest_memory memory;
-	bool dirty_log; /* the memslot logs dirty pages */
+	bool dirty_log;    /* the memslot logs dirty pages */
+	bool vcpu_has_run; /* a vCPU of it has been let go; set atomically by vcpu_run() and vcpu_fd() */
 };
 
 /* How long each step of vm_create() took, in nanoseconds of CLOCK_MONOTONIC. */
