@@ -118,7 +118,7 @@ static void on_deadline(evutil_socket_t fd, short events, void *opaque)
 
 static int start_timer(struct call *call, int64_t deadline_ms)
 {
-	struct timeval delay = { .tv_sec = deadline_ms / 1000, .tv_usec = deadline_ms % 1000 * 1000 };
+	const struct timeval delay = clock_timeval((uint32_t)deadline_ms);
 
 	call->deadline_ns = call->received_ns + (uint64_t)deadline_ms * NANOSECONDS_PER_MS;
 	call->timer = event_new(call->server->base, -1, 0, on_deadline, call);

@@ -19,8 +19,8 @@
 
 #define CONFIG_SHAPES_MAX 32
 #define CONFIG_IDS_MAX    64
-#define CONFIG_PATH_MAX   1024 /* bytes of a file name, the terminating zero included */
-#define CONFIG_FILE_MAX   (1024 * 1024)
+#define CONFIG_PATH_MAX   1024    /* bytes of a file name, the terminating zero included */
+#define CONFIG_FILE_MAX   1048576 /* bytes */
 #define CONFIG_NO_ID      UINT32_MAX
 
 struct config_shape {

@@ -28,15 +28,15 @@ enum config_type {
 
 struct config_option {
 	const char *path; /* members joined by dots; NULL ends the table */
-	enum config_type type;
 	size_t offset;
-	uint32_t minimum;
-	uint32_t maximum;
 	const char *const *choices; /* CONFIG_CHOICE: ended by NULL */
 	const char *default_text;   /* JSON; NULL: the option must be given */
-	bool reloadable;
-	const char *limit_name; /* under which server.info reports it; NULL: it is no limit */
+	const char *limit_name;     /* under which server.info reports it; NULL: it is no limit */
 	const char *help;
+	enum config_type type;
+	uint32_t minimum; /* CONFIG_NUMBER */
+	uint32_t maximum;
+	bool reloadable;
 };
 
 extern const struct config_option config_options[];

@@ -51,7 +51,7 @@ static int parse_path(const char *path, bool optional, const json_t *value, char
 
 	/* The bytes after the text, too: config_reload() compares whole options. */
 	memset(ret_text, 0, CONFIG_PATH_MAX);
-	memcpy(ret_text, text, strlen(text));
+	(void)snprintf(ret_text, CONFIG_PATH_MAX, "%s", text);
 	return 0;
 }
 

@@ -26,6 +26,7 @@
 
 #include "proto/jsonrpc.h"
 #include "server/cleanup.h"
+#include "server/clock.h"
 #include "server/connection_private.h"
 #include "server/log.h"
 
@@ -232,7 +233,7 @@ static void on_half_closed_poll(evutil_socket_t fd, short events, void *opaque)
 
 static void begin_half_closed(struct connection *connection)
 {
-	const struct timeval interval = { .tv_usec = HALF_CLOSED_POLL_MS * 1000L };
+	const struct timeval interval = clock_timeval(HALF_CLOSED_POLL_MS);
 
 	connection->half_closed = true;
 	(void)event_add(connection->half_closed_poll, &interval);

@@ -18,6 +18,7 @@
 
 #include "proto/jsonrpc.h"
 #include "server/cleanup.h"
+#include "server/clock.h"
 #include "server/dispatch.h"
 #include "server/guest.h"
 #include "server/http.h"
@@ -322,8 +323,7 @@ void http_configure(struct http *http)
 		return;
 
 	config = &http->server->config;
-	timeout = (struct timeval){ .tv_sec = config->http_timeout_ms / 1000,
-				    .tv_usec = config->http_timeout_ms % 1000 * 1000 };
+	timeout = clock_timeval(config->http_timeout_ms);
 	evhttp_set_timeout_tv(http->evhttp, &timeout);
 	evhttp_set_max_headers_size(http->evhttp, config->http_header_bytes_max);
 	evhttp_set_max_body_size(http->evhttp, config->http_body_bytes_max);

@@ -13,6 +13,7 @@
 #include <signal.h>
 
 #include "pool/pool.h"
+#include "server/clock.h"
 #include "server/connection.h"
 #include "server/http.h"
 #include "server/log.h"
@@ -103,7 +104,7 @@ static void on_flush(evutil_socket_t fd, short events, void *opaque)
 
 static void begin_flush(struct server *server)
 {
-	const struct timeval interval = { .tv_usec = FLUSH_INTERVAL_MS * 1000L };
+	const struct timeval interval = clock_timeval(FLUSH_INTERVAL_MS);
 
 	if (event_add(server->flush, &interval))
 		(void)event_base_loopbreak(server->base);
@@ -145,8 +146,7 @@ static void on_drain_timeout(evutil_socket_t fd, short events, void *opaque)
 static void on_termination(evutil_socket_t fd, short events, void *opaque)
 {
 	struct server *server = opaque;
-	uint32_t timeout_ms = server->config.drain_timeout_ms;
-	struct timeval timeout = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };
+	const struct timeval timeout = clock_timeval(server->config.drain_timeout_ms);
 
 	(void)events;
 	if (server->signal_draining) {

@@ -49,7 +49,7 @@ static void on_accept(struct evconnlistener *acceptor, evutil_socket_t socket, s
 /* Without a pause the loop would spin: the connection that could not be accepted stays in the queue. */
 static void on_accept_error(struct evconnlistener *acceptor, void *opaque)
 {
-	const struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000L };
+	const struct timeval pause = clock_timeval(ACCEPT_PAUSE_MS);
 	struct server *server = opaque;
 	int error = EVUTIL_SOCKET_ERROR();
 

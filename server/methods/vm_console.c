@@ -105,16 +105,17 @@ static void answer_read(struct console *console, const struct guest *vm)
 	struct call *call = console->call;
 	cleanup_free char *text = NULL;
 	uint64_t dropped = console->offset > console->wanted ? console->offset - console->wanted : 0;
+	uint64_t next;
 	int failed;
 
 	stop_waiting(console);
+	next = console->offset + size;
 	failed = console->base64 ? base64_encode(console->data, size, &text)
 				 : utf8_lossy(console->data, size, &text, NULL);
-	call_reply(call,
-		   failed ? NULL
-			  : json_pack("{s:I, s:I, s:I, s:s, s:s}", "offset", (json_int_t)console->offset, "next_offset",
-				      (json_int_t)(console->offset + size), "dropped", (json_int_t)dropped, "data",
-				      text, "encoding", console->base64 ? "base64" : "utf8"));
+	call_reply(call, failed ? NULL
+				: json_pack("{s:I, s:I, s:I, s:s, s:s}", "offset", (json_int_t)console->offset,
+					    "next_offset", (json_int_t)next, "dropped", (json_int_t)dropped, "data",
+					    text, "encoding", console->base64 ? "base64" : "utf8"));
 	free_console(console);
 }
 
@@ -123,7 +124,7 @@ static void on_read(void *opaque, const struct pool_result *result, uint64_t off
 {
 	struct console *console = opaque;
 	struct guest *vm = guest_find(console->server, console->vm);
-	bool first = console->size == 0;
+	bool first = console->size == 0, may_answer;
 
 	(void)dropped;
 	console->asked = false;
@@ -148,12 +149,12 @@ static void on_read(void *opaque, const struct pool_result *result, uint64_t off
 		size = console->max - console->size;
 	memcpy(console->data + console->size, data, size);
 	console->size += size;
-	if (size > 0 && console->size < console->max)
+
+	may_answer = !console->wait || deliverable(console, vm) > 0 || vm->exited;
+	if ((size > 0 && console->size < console->max) || (!may_answer && console->more_came))
 		read_more(console, vm);
-	else if (!console->wait || deliverable(console, vm) > 0 || vm->exited)
+	else if (may_answer)
 		answer_read(console, vm);
-	else if (console->more_came)
-		read_more(console, vm);
 }
 
 static void read_more(struct console *console, struct guest *vm)

@@ -146,7 +146,7 @@ size_t raw_receive_some(struct raw *raw)
 	ssize_t got;
 
 	if (raw->size - raw->length < 65536) {
-		raw->size += 1024 * 1024;
+		raw->size += 1048576;
 		raw->buffer = realloc(raw->buffer, raw->size);
 		cr_assert_not_null(raw->buffer);
 	}

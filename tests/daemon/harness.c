@@ -87,11 +87,11 @@ static pid_t spawn(const struct daemon *daemon)
 static char *read_log(const struct daemon *daemon)
 {
 	FILE *file = fopen(daemon->log_path, "re");
-	char *text = calloc(1, 1024 * 1024);
+	char *text = calloc(1, 1048576);
 
 	cr_assert_not_null(text);
 	if (file) {
-		(void)!fread(text, 1, 1024 * 1024 - 1, file);
+		(void)!fread(text, 1, 1048575, file);
 		(void)fclose(file);
 	}
 	return text;

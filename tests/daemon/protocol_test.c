@@ -209,13 +209,13 @@ DAEMON_TEST(protocol, nesting_is_measured_before_it_is_parsed)
 
 DAEMON_TEST(protocol, a_line_over_the_limit_is_refused_once_and_the_next_is_read)
 {
-	char *chunk = malloc(1024 * 1024);
+	char *chunk = malloc(1048576);
 	json_t *answer;
 	int i;
 
-	memset(chunk, 'x', 1024 * 1024);
+	memset(chunk, 'x', 1048576);
 	for (i = 0; i < 3; i++)
-		raw_send_bytes(&raw, chunk, 1024 * 1024);
+		raw_send_bytes(&raw, chunk, 1048576);
 	raw_send(&raw, "\n");
 	answer = raw_receive(&raw);
 	cr_expect_eq(int_at(answer, "error.code"), RPC_INVALID_REQUEST);

@@ -52,7 +52,7 @@ DAEMON_TEST(snapshot, a_restored_vm_goes_on_where_the_other_was_and_apart_from_i
 	result = callf(client, "vm.snapshot", "{\"vm\": \"%s\", \"name\": \"two\"}", vm);
 	cr_expect_str_eq(text_at(result, "state"), "running");
 	cr_expect_str_eq(text_at(result, "shape"), "1x8-host");
-	cr_expect_eq(int_at(result, "memory_bytes"), 8 * 1024 * 1024);
+	cr_expect_eq(int_at(result, "memory_bytes"), 8388608);
 	cr_expect_gt(int_at(result, "data_bytes"), 0);
 	cr_expect_geq(int_at(result, "phases_us.publish"), 0);
 	json_decref(result);
