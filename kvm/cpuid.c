@@ -6,12 +6,12 @@
  * and describe where the vCPU stands among its siblings.
  *
  * Hidden everywhere is what a snapshot could not carry: features whose state lies outside the items that vcpu_state.h
- * lists (nested virtualisation, performance counters, branch and processor tracing, SGX, CET, FRED). A guest that cannot
- * see them cannot come to depend on state that a restore would lose.
+ * lists (nested virtualisation, performance counters, branch and processor tracing, SGX, CET, FRED). A guest that
+ * cannot see them cannot come to depend on state that a restore would lose.
  *
- * The portable template is written as what it keeps, so that a feature that a later processor brings stays out of it. It keeps no
- * XSAVE, because the layout and size of the XSAVE area differ between hosts, and no CMPXCHG16B, which a KVM that emulates
- * guest ring 0 cannot run.
+ * The portable template is written as what it keeps, so that a feature that a later processor brings stays out of it.
+ * It keeps no XSAVE, because the layout and size of the XSAVE area differ between hosts, and no CMPXCHG16B, which a
+ * KVM that emulates guest ring 0 cannot run.
  *
  * A topology of one socket, one thread a core, one core a vCPU is written over whatever KVM reports of the host's.
  * Sources: Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E; Linux Documentation/virt/kvm/x86/cpuid.rst.

@@ -35,7 +35,8 @@ int cpu_template_parse(const char *name, enum cpu_template *ret_template);
 
 /*
  * The CPUID of one vCPU under a template: what KVM supports, reduced by the template's masks, with the leaves that
- * name the vCPU (1.EBX, 0xB, 0x1F, 0x8000001E: APIC ids and topology) filled in. Source: Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.
+ * name the vCPU (1.EBX, 0xB, 0x1F, 0x8000001E: APIC ids and topology) filled in. Source: Intel SDM volume 2, CPUID;
+ * AMD APM volume 3, appendix E.
  *
  * supported   from KVM_GET_SUPPORTED_CPUID
  * index       0 .. vcpus - 1
@@ -48,7 +49,8 @@ int cpuid_for_vcpu(const struct cpuid_table *supported, enum cpu_template cpu_te
 
 /*
  * Can a host that supports `supported` give a guest the CPUID of `wanted`? Feature bits must be a subset; leaves that
- * only describe (brand string, cache sizes, APIC ids) may differ. Bits that follow CR4 at run time (OSXSAVE, OSPKE) are ignored.
+ * only describe (brand string, cache sizes, APIC ids) may differ. Bits that follow CR4 at run time (OSXSAVE, OSPKE)
+ * are ignored.
  *
  * Returns 0, or -EOPNOTSUPP with the first leaf, register and the missing bits in detail.
  */

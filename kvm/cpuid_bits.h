@@ -28,8 +28,8 @@
 	 CPUID_1_ECX_TSC_DEADLINE | CPUID_1_ECX_HYPERVISOR)
 
 /*
- * FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC (0-9), SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36 (11-17), CLFSH (19), MMX, FXSR,
- * SSE, SSE2 (23-26), HTT (28): what every 64-bit processor has.
+ * FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC (0-9), SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36 (11-17), CLFSH (19),
+ * MMX, FXSR, SSE, SSE2 (23-26), HTT (28): what every 64-bit processor has.
  */
 #define CPUID_1_EDX_PORTABLE UINT32_C(0x178bfbff)
 

@@ -2,10 +2,10 @@
 /*
  * Whether one CPUID can stand for another.
  *
- * cpuid_check() is the host compatibility test of a snapshot: a guest that was told of a feature goes on using it, so a host
- * that lacks it must refuse. What merely describes (family, brand, cache sizes, APIC ids) is the guest's past and may
- * differ from the host: KVM hands it on as it is. Two descriptions are contracts all the same: the vendor, which guests
- * pick code by, and the layout of the XSAVE area.
+ * cpuid_check() is the host compatibility test of a snapshot: a guest that was told of a feature goes on using it, so
+ * a host that lacks it must refuse. What merely describes (family, brand, cache sizes, APIC ids) is the guest's past
+ * and may differ from the host: KVM hands it on as it is. Two descriptions are contracts all the same: the vendor,
+ * which guests pick code by, and the layout of the XSAVE area.
  *
  * cpuid_equal() is the test that spares a restore its KVM_SET_CPUID2. It may answer no where a closer look would
  * say yes; that costs an ioctl and nothing else.
@@ -170,7 +170,9 @@ int cpuid_check(const struct cpuid_table *supported, const struct cpuid_table *w
 	return check_xsave_layout(supported, wanted, detail);
 }
 
-/* Clear what KVM rewrites when CR4, APIC_BASE, MISC_ENABLE, XCR0 or XSS change (kvm_update_cpuid_runtime() in Linux). */
+/*
+ * Clear what KVM rewrites when CR4, APIC_BASE, MISC_ENABLE, XCR0 or XSS change (kvm_update_cpuid_runtime() in Linux).
+ */
 static struct kvm_cpuid_entry2 without_runtime_bits(const struct kvm_cpuid_entry2 *entry)
 {
 	struct kvm_cpuid_entry2 plain = *entry;

@@ -2,9 +2,9 @@
 /*
  * Where a flat image starts.
  *
- * Real mode starts at the page after the vector table; nothing but segment bases is set. Protected and long mode start at
- * 1 MiB, as kernels do, in the mode that cpu_mode.c sets. The stack grows down from 0x90000: an image may reuse it, and the
- * tables below 0x10000, once it has its own.
+ * Real mode starts at the page after the vector table; nothing but segment bases is set. Protected and long mode start
+ * at 1 MiB, as kernels do, in the mode that cpu_mode.c sets. The stack grows down from 0x90000: an image may reuse it,
+ * and the tables below 0x10000, once it has its own.
  */
 #include "kvm/entry.h"
 

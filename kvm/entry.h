@@ -12,9 +12,12 @@
 #include "kvm/vcpu.h"
 
 enum entry_mode {
-	ENTRY_REAL = 0,  /* CS:IP = 0:0x1000, the image at 0x1000, SP = 0x1000 */
-	ENTRY_PROTECTED, /* flat 32-bit segments, the image at 0x100000, EIP there, ESP = 0x90000 */
-	ENTRY_LONG, /* 64-bit, the first 4 GiB mapped to themselves by 2 MiB pages, the image at 0x100000, RIP there, RSP = 0x90000 */
+	/* CS:IP = 0:0x1000, the image at 0x1000, SP = 0x1000 */
+	ENTRY_REAL = 0,
+	/* flat 32-bit segments, the image at 0x100000, EIP there, ESP = 0x90000 */
+	ENTRY_PROTECTED,
+	/* 64-bit, the first 4 GiB mapped to themselves by 2 MiB pages, the image at 0x100000, RIP there, RSP = 0x90000 */
+	ENTRY_LONG,
 	ENTRY_MODE_COUNT,
 };
 
@@ -27,8 +30,8 @@ uint64_t entry_image_gpa(enum entry_mode mode);
 
 /*
  * Write the tables that the mode needs (GDT, page tables: below 0x10000) into guest memory and set the boot vCPU's
- * registers. Interrupts are off; RDI (EDI) holds the memory size in bytes, RSI (ESI) the vCPU count. Other vCPUs wait for
- * INIT/SIPI. The image itself is the caller's to write.
+ * registers. Interrupts are off; RDI (EDI) holds the memory size in bytes, RSI (ESI) the vCPU count. Other vCPUs wait
+ * for INIT/SIPI. The image itself is the caller's to write.
  *
  * Returns 0, -EFAULT (the memory is too small), or -errno.
  */

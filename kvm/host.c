@@ -3,8 +3,8 @@
  * What this host's KVM offers.
  *
  * Probed once, by the first process, and inherited by all that it forks: the answers are the same for every VM of a
- * host, and the probe builds a VM, which costs milliseconds. The MSRs are tried on a vCPU that has the CPUID of the host
- * template, because KVM takes or refuses some MSRs by what CPUID says.
+ * host, and the probe builds a VM, which costs milliseconds. The MSRs are tried on a vCPU that has the CPUID of the
+ * host template, because KVM takes or refuses some MSRs by what CPUID says.
  *
  * The required capabilities are those without which there is no VM as Ember builds it, or no complete snapshot of one.
  */
@@ -177,9 +177,9 @@ static int host_probe_cpuid(struct kvm_host *host, struct error_detail *detail)
 		return host_fail(errno, detail, "KVM_GET_SUPPORTED_CPUID");
 
 	/*
-	 * What every guest of KVM has, but older kernels leave it to the VMM to say so: that there is a hypervisor, without which
-	 * Linux looks for no paravirtual clock; and, before 6.12, the deadline mode of the in-kernel LAPIC's timer. Source:
-	 * api.rst, KVM_GET_SUPPORTED_CPUID.
+	 * What every guest of KVM has, but older kernels leave it to the VMM to say so: that there is a hypervisor,
+	 * without which Linux looks for no paravirtual clock; and, before 6.12, the deadline mode of the in-kernel
+	 * LAPIC's timer. Source: api.rst, KVM_GET_SUPPORTED_CPUID.
 	 */
 	features = cpuid_find(&host->supported_cpuid, 0x1, 0);
 	if (features) {

@@ -54,7 +54,9 @@ int guest_memory_lay_snapshot(struct guest_memory *memory, int file, uint64_t fi
 		return -EINVAL;
 	if (file_status(file, &status) < 0)
 		return -errno;
-	/* A page past the end of a file raises SIGBUS at its first touch: refuse now what would kill the guest later. */
+	/*
+	 * A page past the end of a file raises SIGBUS at its first touch: refuse now what would kill the guest later.
+	 */
 	if (status.st_size < 0 || file_offset > (uint64_t)status.st_size ||
 	    memory->size > (uint64_t)status.st_size - file_offset)
 		return -EINVAL;
@@ -105,7 +107,9 @@ bool guest_memory_is_whole(const struct guest_memory *memory)
 {
 	uint8_t *last = memory->host + memory->size - GUEST_MEMORY_PAGE;
 
-	/* Whatever is cut off, the last page goes with it. Older kernels (before 5.14) answer EINVAL: they cannot tell. */
+	/*
+	 * Whatever is cut off, the last page goes with it. Older kernels (before 5.14) answer EINVAL: they cannot tell.
+	 */
 	return madvise(last, GUEST_MEMORY_PAGE, MADV_POPULATE_READ) == 0 || errno != EFAULT;
 }
 

@@ -3,9 +3,9 @@
  * The model-specific registers of a vCPU.
  *
  * One table names every MSR that a snapshot carries, in the order in which a restore writes them. A host's set is what
- * the table and the host have in common: KVM names the MSR in KVM_GET_MSR_INDEX_LIST (or is known to hold it without naming
- * it: the MTRRs and the machine-check banks), it can be read, and the value read can be written back and reads the
- * same again. The probe tries; a list of names alone would promise registers that some hosts refuse to take back.
+ * the table and the host have in common: KVM names the MSR in KVM_GET_MSR_INDEX_LIST (or is known to hold it without
+ * naming it: the MTRRs and the machine-check banks), it can be read, and the value read can be written back and reads
+ * the same again. The probe tries; a list of names alone would promise registers that some hosts refuse to take back.
  *
  * Not here: EFER, FS and GS base and APIC_BASE, which KVM carries in its sregs; the x2APIC's registers, which are the
  * LAPIC's; and the MSRs of features that cpuid.c hides from every guest.
@@ -24,7 +24,9 @@
 
 _Static_assert(offsetof(struct msr_table, entries) == sizeof(struct kvm_msrs), "msr_table is a kvm_msrs");
 
-/* IA32_MCG_CAP as guests see it: the number of banks, and that IA32_MCG_CTL is there (Intel SDM volume 3B, 17.3.1.1). */
+/*
+ * IA32_MCG_CAP as guests see it: the number of banks, and that IA32_MCG_CTL is there (Intel SDM volume 3B, 17.3.1.1).
+ */
 #define MCE_BANKS UINT64_C(10)
 #define MCG_CTL_P (UINT64_C(1) << 8)
 

@@ -34,7 +34,8 @@ const char *msr_name(uint32_t index);
 
 /*
  * Give a new vCPU its machine-check banks (KVM_X86_SETUP_MCE): ten of them, with IA32_MCG_CTL, and not as many as the
- * host's kernel would choose, so that a guest finds the same ones after it has moved. Only where KVM_CAP_MCE is present.
+ * host's kernel would choose, so that a guest finds the same ones after it has moved. Only where KVM_CAP_MCE is
+ * present.
  *
  * Returns 0 or -errno.
  */
@@ -60,7 +61,8 @@ int msr_probe(int vcpu_fd, const uint32_t *listed, size_t listed_count, struct m
 int msr_check(const struct msr_table *available, const struct msr_table *wanted, struct error_detail *detail);
 
 /*
- * Read or write a whole table in one ioctl, in its order. KVM_SET_MSRS returns how many it did: fewer than all is -EIO here, with the MSR and its value in detail.
+ * Read or write a whole table in one ioctl, in its order. KVM_SET_MSRS returns how many it did: fewer than all is -EIO
+ * here, with the MSR and its value in detail.
  */
 int msr_get(int vcpu_fd, struct msr_table *msrs, struct error_detail *detail);
 int msr_set(int vcpu_fd, const struct msr_table *msrs, struct error_detail *detail);

@@ -3,8 +3,8 @@
  * What kvm/ asks of the kernel once a VM is built: the source of a worker's system call filter.
  *
  * The lists are kept beside the code that needs them. They hold for everything that may happen between the last
- * vcpu_create() and the end of the process: running, pausing, state out and in, interrupts, dirty log, laying memory over the
- * reserved range, and closing. Creating a VM, a vCPU or a thread needs more, and comes before any filter.
+ * vcpu_create() and the end of the process: running, pausing, state out and in, interrupts, dirty log, laying memory
+ * over the reserved range, and closing. Creating a VM, a vCPU or a thread needs more, and comes before any filter.
  */
 #include "kvm/vm.h"
 

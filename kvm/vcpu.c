@@ -3,14 +3,14 @@
  * A vCPU as its owner sees it: made, let go, stopped, closed.
  *
  * Each vCPU has a thread of its own from the beginning, and that thread alone calls KVM_RUN: KVM binds a vCPU to the
- * thread that runs it, and before Linux 6.13 a change of thread waits for an RCU grace period. The thread primes the vCPU
- * and parks on the phase word, a futex. Letting it go is one compare-and-swap and one futex wake.
+ * thread that runs it, and before Linux 6.13 a change of thread waits for an RCU grace period. The thread primes the
+ * vCPU and parks on the phase word, a futex. Letting it go is one compare-and-swap and one futex wake.
  *
  * A pause that cannot be lost
  *
- * Whoever wants a pause moves the phase from RUNNING to PAUSING, then stores kvm_run->immediate_exit = 1, then sends the
- * kick signal. The thread, before every KVM_RUN, stores immediate_exit = 0 and only then looks at the phase. All of
- * these are sequentially consistent. So:
+ * Whoever wants a pause moves the phase from RUNNING to PAUSING, then stores kvm_run->immediate_exit = 1, then sends
+ * the kick signal. The thread, before every KVM_RUN, stores immediate_exit = 0 and only then looks at the phase. All
+ * of these are sequentially consistent. So:
  *
  *   - If the thread still sees RUNNING, its store of 0 came before the requester's move to PAUSING and hence before the
  *     store of 1: the 1 stands.
@@ -19,8 +19,8 @@
  *     checks for pending signals after it has read immediate_exit and before and while the guest runs.
  *
  * The signal's handler does nothing; that the thread is interrupted is all. One request is enough. One whose store and
- * signal come late, after the vCPU has parked for another reason and has been let go again, does no harm: KVM_RUN returns, the
- * thread clears immediate_exit, still sees RUNNING, and goes on.
+ * signal come late, after the vCPU has parked for another reason and has been let go again, does no harm: KVM_RUN
+ * returns, the thread clears immediate_exit, still sees RUNNING, and goes on.
  *
  * Sources: Linux Documentation/virt/kvm/api.rst, section 5 (immediate_exit); vcpu-requests.rst.
  */
@@ -209,7 +209,9 @@ int vcpu_run(struct vcpu *vcpu)
 	if (!vcpu_is_parked(vcpu))
 		return -EBUSY;
 
-	/* From the moment that it may enter the guest, not from when it does: a pause in between must not hide the run. */
+	/*
+	 * From the moment that it may enter the guest, not from when it does: a pause in between must not hide the run.
+	 */
 	__atomic_store_n(&vcpu->vm->vcpu_has_run, true, __ATOMIC_SEQ_CST);
 	if (!atomic_compare_exchange_strong(&vcpu->phase, &parked, VCPU_RUNNING))
 		return -EBUSY;

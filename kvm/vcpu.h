@@ -3,8 +3,8 @@
  * A vCPU and the thread that runs it.
  *
  * The thread is made with the vCPU, primes it (one KVM_RUN with immediate_exit, so that what the kernel does at a
- * vCPU's first run is paid early), and parks. vcpu_run() lets it go, vcpu_pause() stops it at an instruction boundary with no exit
- * half done. State may be read and written from any thread while the vCPU is parked.
+ * vCPU's first run is paid early), and parks. vcpu_run() lets it go, vcpu_pause() stops it at an instruction boundary
+ * with no exit half done. State may be read and written from any thread while the vCPU is parked.
  */
 #ifndef EMBER_KVM_VCPU_H
 #define EMBER_KVM_VCPU_H
@@ -43,7 +43,10 @@ enum vcpu_handler_result {
 	VCPU_HANDLER_STOP, /* finish this exit, then park the vCPU with VCPU_STOP_HANDLER */
 };
 
-/* Called on the vCPU's own thread. data points into kvm_run: length bytes, 1, 2, 4 (ports) or 1 .. 8 (MMIO), host byte order. */
+/*
+ * Called on the vCPU's own thread. data points into kvm_run: length bytes, 1, 2, 4 (ports) or 1 .. 8 (MMIO), host byte
+ * order.
+ */
 struct vcpu_handlers {
 	void *opaque;
 	enum vcpu_handler_result (*port_read)(void *opaque, uint16_t port, uint8_t *data, size_t length);
@@ -85,9 +88,9 @@ int vcpu_run(struct vcpu *vcpu);
 uint64_t vcpu_entered_ns(const struct vcpu *vcpu);
 
 /*
- * Ask for a pause, and wait until the vCPU has parked: signal and immediate_exit, so that the kick cannot be lost, then any pending
- * PIO or MMIO is completed by re-entering with immediate_exit (Documentation/virt/kvm/api.rst, section 5, kvm_run). A
- * vCPU that is parked already stays so. Not to be called from its own thread.
+ * Ask for a pause, and wait until the vCPU has parked: signal and immediate_exit, so that the kick cannot be lost,
+ * then any pending PIO or MMIO is completed by re-entering with immediate_exit (Documentation/virt/kvm/api.rst,
+ * section 5, kvm_run). A vCPU that is parked already stays so. Not to be called from its own thread.
  *
  * vcpu_request_pause() only asks, from any thread: call it on every vCPU of a VM, then vcpu_pause() on each, to stop
  * them together.
@@ -104,11 +107,13 @@ int vcpu_get_stop(const struct vcpu *vcpu, struct vcpu_stop_info *ret_info);
 int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error_detail *detail);
 
 /*
- * Put a whole state into a parked vCPU; the order and its reasons are in vcpu_state.c. CPUID is set only where it differs
- * from what the vCPU has; all but regs, sregs and LAPIC only where it differs from a fresh vCPU, if this vCPU has not been
- * written and no vCPU of its VM has run since it was made. The TSC goes on from the saved value where the host can set it.
+ * Put a whole state into a parked vCPU; the order and its reasons are in vcpu_state.c. CPUID is set only where it
+ * differs from what the vCPU has; all but regs, sregs and LAPIC only where it differs from a fresh vCPU, if this vCPU
+ * has not been written and no vCPU of its VM has run since it was made. The TSC goes on from the saved value where the
+ * host can set it.
  *
- * Returns 0, -EBUSY, or -errno of the item that detail names; on failure the vCPU's state is undefined and it must not run.
+ * Returns 0, -EBUSY, or -errno of the item that detail names; on failure the vCPU's state is undefined and it must not
+ * run.
  */
 int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail);
 
@@ -117,8 +122,8 @@ int vcpu_get_registers(struct vcpu *vcpu, struct kvm_regs *ret_regs, struct kvm_
 int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs);
 
 /*
- * The file descriptor, for tests and MSR access. Stays the vCPU's. Since anything may be done through it, no vCPU of the
- * VM counts as fresh any more: the next vcpu_set_state() sets everything.
+ * The file descriptor, for tests and MSR access. Stays the vCPU's. Since anything may be done through it, no vCPU of
+ * the VM counts as fresh any more: the next vcpu_set_state() sets everything.
  */
 int vcpu_fd(struct vcpu *vcpu);
 

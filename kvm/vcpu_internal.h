@@ -71,8 +71,8 @@ struct vcpu {
 void *vcpu_thread(void *opaque);
 
 /*
- * Does the vCPU still hold what vcpu->fresh says? Its own run would change it, a write would, and so could an interrupt that another
- * vCPU of the VM sends: so none may have run.
+ * Does the vCPU still hold what vcpu->fresh says? Its own run would change it, a write would, and so could an
+ * interrupt that another vCPU of the VM sends: so none may have run.
  */
 static inline bool vcpu_is_fresh(const struct vcpu *vcpu)
 {

@@ -7,8 +7,8 @@
  *   1. MP state    Reading it makes KVM act on a pending INIT or SIPI, which changes registers: so before them.
  *   2. regs, sregs, XSAVE (or FPU), XCRs, debug registers: independent of each other.
  *   3. LAPIC       Its timer's remaining count is worked out when it is read.
- *   4. MSRs        The TSC deadline stays set until its interrupt is in the LAPIC, and that only happens in KVM_RUN: read
- *                  after the LAPIC, an expired deadline is still there, and fires anew after the restore.
+ *   4. MSRs        The TSC deadline stays set until its interrupt is in the LAPIC, and that only happens in KVM_RUN:
+ *                  read after the LAPIC, an expired deadline is still there, and fires anew after the restore.
  *   5. events      Exceptions, NMIs, SMIs and interrupts under way. KVM_CAP_EXCEPTION_PAYLOAD is on (vm.c), so that
  *                  no getter delivers a pending exception on its way.
  *
@@ -16,8 +16,8 @@
  *
  *   1. CPUID       KVM checks all the rest against it. Skipped when the vCPU has it, as a warm shell's has.
  *   2. TSC rate    Before any value of the TSC.
- *   3. sregs       CR0, CR4 and EFER, which decide what else is legal; APIC_BASE, which decides whether there is a LAPIC to
- *                  set and in which mode. Setting sregs makes a boot processor at its reset vector runnable.
+ *   3. sregs       CR0, CR4 and EFER, which decide what else is legal; APIC_BASE, which decides whether there is a
+ *                  LAPIC to set and in which mode. Setting sregs makes a boot processor at its reset vector runnable.
  *   4. regs        After sregs: how KVM keeps RFLAGS depends on the mode (Intel without unrestricted guest runs real
  *                  mode as virtual-8086 mode). Clears pending exceptions: so before events.
  *   5. MP state    After sregs, which may change it (see 3).
@@ -32,19 +32,19 @@
  *                  on interrupts too. What was under way stands at the end.
  *
  * What is left out. Each of these ioctls costs as much as any other (6 us on a software backend), whatever it carries.
- * As long as no vCPU of the VM has run and this one has not been written, it holds what was read from it when it was made
- * (struct vcpu_fresh): an item that equals that needs no setting. Not so the TSC, which runs, and the LAPIC, which devices'
- * interrupts reach even now; regs and sregs always differ. The steps that are taken leave those that are skipped as they
- * are: of the side effects named above, regs drop no exception where there is none, and sregs queue an interrupt only
- * where events are not fresh.
+ * As long as no vCPU of the VM has run and this one has not been written, it holds what was read from it when it was
+ * made (struct vcpu_fresh): an item that equals that needs no setting. Not so the TSC, which runs, and the LAPIC,
+ * which devices' interrupts reach even now; regs and sregs always differ. The steps that are taken leave those that
+ * are skipped as they are: of the side effects named above, regs drop no exception where there is none, and sregs
+ * queue an interrupt only where events are not fresh.
  *
  * A vCPU that has run takes no other CPUID, and no other value of the MSRs that say what the processor is
  * (IA32_ARCH_CAPABILITIES, MSR_PLATFORM_INFO): setting a state that differs there fails and names the item.
  *
  * TSC. KVM takes the TSCs of a VM's vCPUs that are set within a second of each other to be meant as one, so the vCPUs
- * stay in step although theirs were read one after the other. Where the host cannot set the TSC (kvm_host.tsc_settable),
- * the guest reads the host's; its deadline is then moved by as much as the TSC is off, so that the time that remained,
- * remains.
+ * stay in step although theirs were read one after the other. Where the host cannot set the TSC
+ * (kvm_host.tsc_settable), the guest reads the host's; its deadline is then moved by as much as the TSC is off, so
+ * that the time that remained, remains.
  */
 #include "kvm/vcpu_state.h"
 

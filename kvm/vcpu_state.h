@@ -28,8 +28,7 @@ struct vcpu_state {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	struct kvm_mp_state mp_state;
-	uint32_t
-		xsave_size; /* bytes of xsave in use: 4096 or KVM_CAP_XSAVE2's; 0 where the host has no XSAVE and fpu holds all */
+	uint32_t xsave_size; /* bytes of xsave in use; 0 where the host has no XSAVE, and fpu holds all */
 	struct kvm_fpu fpu;
 	struct kvm_xcrs xcrs;
 	struct kvm_vcpu_events events;

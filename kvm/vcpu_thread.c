@@ -2,15 +2,15 @@
 /*
  * A vCPU's thread: prime, park, run, park.
  *
- * The thread goes round two loops. The outer one waits, parked, until it is let go or ended. The inner one calls KVM_RUN
- * and answers its exits until the phase says that a pause is wanted, or until an exit ends the run by itself. vcpu.c
- * shows why no request for a pause can slip through between the two.
+ * The thread goes round two loops. The outer one waits, parked, until it is let go or ended. The inner one calls
+ * KVM_RUN and answers its exits until the phase says that a pause is wanted, or until an exit ends the run by itself.
+ * vcpu.c shows why no request for a pause can slip through between the two.
  *
  * Between a port or MMIO exit and the next KVM_RUN the guest's instruction is half done: KVM has left it, and the
  * answer lies in kvm_run, where no getter sees it. So before it parks, the thread enters KVM once more with
- * immediate_exit set. KVM first finishes the instruction and then returns -EINTR. Finishing may bring another exit (an MMIO access
- * is split in parts, a repeated string instruction has elements left): that is answered too, until -EINTR comes.
- * Source: Linux Documentation/virt/kvm/api.rst, section 5, the note under KVM_EXIT_MMIO.
+ * immediate_exit set. KVM first finishes the instruction and then returns -EINTR. Finishing may bring another exit (an
+ * MMIO access is split in parts, a repeated string instruction has elements left): that is answered too, until -EINTR
+ * comes. Source: Linux Documentation/virt/kvm/api.rst, section 5, the note under KVM_EXIT_MMIO.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -49,8 +49,8 @@ static void stop_with(struct vcpu *vcpu, enum vcpu_stop stop, uint64_t code)
 }
 
 /*
- * Memory that is gone under a guest's code or page tables shows as an instruction that cannot be fetched, or as faults up to the
- * third: name the cause and not the effect.
+ * Memory that is gone under a guest's code or page tables shows as an instruction that cannot be fetched, or as faults
+ * up to the third: name the cause and not the effect.
  */
 static void stop_with_failure(struct vcpu *vcpu, enum vcpu_stop stop, uint64_t code)
 {
@@ -66,7 +66,9 @@ static void note_handler(struct vcpu *vcpu, enum vcpu_handler_result result)
 		stop_with(vcpu, VCPU_STOP_HANDLER, 0);
 }
 
-/* count elements of size bytes, one after the other at data_offset in kvm_run: more than one for INS and OUTS with REP. */
+/*
+ * count elements of size bytes, one after the other at data_offset in kvm_run: more than one for INS and OUTS with REP.
+ */
 static void handle_port(struct vcpu *vcpu)
 {
 	const struct vcpu_handlers *handlers = &vcpu->handlers;
@@ -93,8 +95,8 @@ static void handle_mmio(struct vcpu *vcpu)
 	enum vcpu_handler_result result;
 
 	/*
-	 * An address that has memory is no device's. KVM's instruction emulator takes memory that it cannot reach (the file
-	 * behind it was cut short) for MMIO, where the processor's own access would have made KVM_RUN fail.
+	 * An address that has memory is no device's. KVM's instruction emulator takes memory that it cannot reach (the
+	 * file behind it was cut short) for MMIO, where the processor's own access would have made KVM_RUN fail.
 	 */
 	if (guest_memory_contains(&vcpu->vm->memory, run->mmio.phys_addr, 1)) {
 		memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
@@ -197,8 +199,9 @@ static void run_until_stopped(struct vcpu *vcpu)
 
 	for (;;) {
 		/*
-		 * Cleared before the phase is looked at (see vcpu.c), and cleared each time: the requester of an earlier
-		 * pause may have been slow to store its 1, which would otherwise end every later KVM_RUN at once.
+		 * Cleared before the phase is looked at (see vcpu.c), and cleared each time: the requester of an
+		 * earlier pause may have been slow to store its 1, which would otherwise end every later KVM_RUN at
+		 * once.
 		 */
 		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		if (atomic_load(&vcpu->phase) != VCPU_RUNNING || vcpu->stop.stop != VCPU_STOP_PAUSED)
@@ -239,8 +242,8 @@ static void park(struct vcpu *vcpu)
 }
 
 /*
- * The first KVM_RUN of a vCPU, with immediate_exit: the kernel binds the vCPU to this thread, and kernels of the 6.14 era
- * create the VM's worker thread now. The guest executes nothing.
+ * The first KVM_RUN of a vCPU, with immediate_exit: the kernel binds the vCPU to this thread, and kernels of the 6.14
+ * era create the VM's worker thread now. The guest executes nothing.
  */
 static int prime(struct vcpu *vcpu)
 {

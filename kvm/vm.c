@@ -2,9 +2,9 @@
 /*
  * A VM shell: what can be built before it is known what will run.
  *
- * vm_create() pays for all that the kernel does slowly: KVM_CREATE_VM, the interrupt chips (whose routing set-up waits for
- * an SRCU grace period before Linux 6.11), the PIT, and the one memslot, which covers a reserved range of host addresses.
- * None of these is touched again on a request's path: see memory.c for how a snapshot's memory comes in.
+ * vm_create() pays for all that the kernel does slowly: KVM_CREATE_VM, the interrupt chips (whose routing set-up waits
+ * for an SRCU grace period before Linux 6.11), the PIT, and the one memslot, which covers a reserved range of host
+ * addresses. None of these is touched again on a request's path: see memory.c for how a snapshot's memory comes in.
  *
  * The order of creation is KVM's: the TSS and identity-map pages before the first vCPU; the irqchip before any vCPU, so
  * that each gets an in-kernel LAPIC; the PIT after the irqchip, which it raises its line on.
@@ -87,7 +87,10 @@ static int vm_create_fd(const struct kvm_host *host, struct vm *vm, struct error
 	if (result < 0)
 		return result;
 
-	/* A pending exception is told apart from an injected one, with its payload (CR2, DR6), so that it survives a save. */
+	/*
+	 * A pending exception is told apart from an injected one, with its payload (CR2, DR6), so that it survives a
+	 * save.
+	 */
 	result = vm_enable_capability(vm, KVM_CAP_EXCEPTION_PAYLOAD, 1, "KVM_CAP_EXCEPTION_PAYLOAD", detail);
 	if (result < 0)
 		return result;
@@ -284,8 +287,8 @@ int vm_get_clock(const struct vm *vm, struct kvm_clock_data *ret_clock)
 int vm_set_clock(const struct vm *vm, const struct kvm_clock_data *clock)
 {
 	/*
-	 * No flag goes back. KVM_CLOCK_REALTIME would move the clock on by the time that the snapshot lay on disk, while
-	 * the TSC goes on from where it was; KVM_CLOCK_TSC_STABLE and KVM_CLOCK_HOST_TSC only report.
+	 * No flag goes back. KVM_CLOCK_REALTIME would move the clock on by the time that the snapshot lay on disk,
+	 * while the TSC goes on from where it was; KVM_CLOCK_TSC_STABLE and KVM_CLOCK_HOST_TSC only report.
 	 */
 	struct kvm_clock_data set = { .clock = clock->clock };
 

@@ -60,7 +60,10 @@ int vm_irq_line(const struct vm *vm, uint32_t gsi, bool level);
 int vm_irqfd_add(const struct vm *vm, int eventfd, int resample, uint32_t gsi);
 int vm_irqfd_remove(const struct vm *vm, int eventfd, uint32_t gsi);
 
-/* A guest's write of `length` (0: any, 1, 2, 4, 8) bytes to an address signals an eventfd instead of exiting (KVM_IOEVENTFD). */
+/*
+ * A guest's write of `length` (0: any, 1, 2, 4, 8) bytes to an address signals an eventfd instead of exiting
+ * (KVM_IOEVENTFD).
+ */
 struct vm_ioeventfd {
 	uint64_t address;
 	uint32_t length;
@@ -73,8 +76,8 @@ int vm_ioeventfd_add(const struct vm *vm, const struct vm_ioeventfd *ioeventfd);
 int vm_ioeventfd_remove(const struct vm *vm, const struct vm_ioeventfd *ioeventfd);
 
 /*
- * The PICs, the IOAPIC and the PIT. To be set after the vCPUs' state: setting the IOAPIC delivers its pending interrupts to the
- * LAPICs, and a LAPIC that is set later would lose them.
+ * The PICs, the IOAPIC and the PIT. To be set after the vCPUs' state: setting the IOAPIC delivers its pending
+ * interrupts to the LAPICs, and a LAPIC that is set later would lose them.
  *
  * Returns 0, -EINVAL (a chip_id is not its chip's), or -errno of the ioctl that detail names.
  */

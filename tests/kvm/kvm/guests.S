@@ -394,7 +394,10 @@ guest pit_oneshot, 64
 	iretq
 guest_end pit_oneshot
 
-/* The IOAPIC's pin 5 on vector 0x45, edge; pin 6 on vector 0x46, level; the PICs masked. Report 1, then wait for interrupts for ever. */
+/*
+ * The IOAPIC's pin 5 on vector 0x45, edge; pin 6 on vector 0x46, level; the PICs masked. Report 1, then wait for
+ * interrupts for ever.
+ */
 guest ioapic_wait, 64
 	set_gate 0x45, 2f
 	set_gate 0x46, 3f
@@ -465,8 +468,8 @@ guest ap, 16
 guest_end ap
 
 /*
- * State, from inside: put a distinctive value into everything that this guest can write, report 1, and after that read it all back
- * and report it. Registers survive on their own: R8 .. R15 and RBP are checked at the end.
+ * State, from inside: put a distinctive value into everything that this guest can write, report 1, and after that read
+ * it all back and report it. Registers survive on their own: R8 .. R15 and RBP are checked at the end.
  */
 	.macro write_msr index, low, high
 	mov	$\index, %ecx

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Running and stopping: exits answered, pauses that are never lost, instructions finished before a vCPU parks, and every
- * way in which a vCPU stops by itself.
+ * Running and stopping: exits answered, pauses that are never lost, instructions finished before a vCPU parks, and
+ * every way in which a vCPU stops by itself.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -27,7 +27,10 @@ static struct kvm_regs registers_of(struct vcpu *vcpu)
 	return regs;
 }
 
-/* 0 to 150 us that differ from call to call, so that pauses fall everywhere: before the entry, in the guest, in an exit. */
+/*
+ * 0 to 150 us that differ from call to call, so that pauses fall everywhere: before the entry, in the guest, in an
+ * exit.
+ */
 static void dither(unsigned int cycle)
 {
 	uint64_t end = monotonic_ns() + (cycle * UINT64_C(7919)) % 150000;
@@ -137,7 +140,9 @@ Test(pause, port_reads_are_neither_lost_nor_repeated)
 		vcpu_pause(shell->vcpus[0]);
 		regs = registers_of(shell->vcpus[0]);
 		counter = (uint32_t)shell->recorder.counter;
-		/* Every answered read has reached EAX; ECX, the count of compared ones, is level with it or one behind. */
+		/*
+		 * Every answered read has reached EAX; ECX, the count of compared ones, is level with it or one behind.
+		 */
 		if ((uint32_t)regs.rcx != counter) {
 			cr_assert_eq((uint32_t)regs.rcx, counter - 1);
 			cr_assert_eq((uint32_t)regs.rax, counter - 1);
@@ -292,7 +297,9 @@ Test(pending, port_read_is_finished_before_parking)
 	regs = registers_of(shell->vcpus[0]);
 	cr_assert_eq((uint32_t)regs.rax, 0x89abcdef, "EAX is 0x%llx", (unsigned long long)regs.rax);
 
-	/* In another VM the guest goes on with the value: it differs from ECX, so that the guest reports it and stops. */
+	/*
+	 * In another VM the guest goes on with the value: it differs from ECX, so that the guest reports it and stops.
+	 */
 	shell_copy(shell, other);
 	assert_stop(shell_run_to_stop(other), VCPU_STOP_HANDLER);
 	cr_assert_eq(shell_report(other, 0), 0x89abcdef);
@@ -535,8 +542,8 @@ Test(processors, a_halted_one_moves_and_wakes)
 	shell_free(from);
 
 	/*
-	 * The boot processor halts with interrupts on and nobody wakes it; an NMI wakes the other. KVM_NMI waits for a KVM_RUN
-	 * to end, and this one's would not: so it comes first.
+	 * The boot processor halts with interrupts on and nobody wakes it; an NMI wakes the other. KVM_NMI waits for a
+	 * KVM_RUN to end, and this one's would not: so it comes first.
 	 */
 	cr_assert_eq(ioctl(vcpu_fd(to->vcpus[1]), KVM_NMI, 0), 0);
 	cr_assert_eq(vcpu_run(to->vcpus[0]), 0);

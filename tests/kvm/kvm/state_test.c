@@ -214,7 +214,9 @@ Test(state, extended_control_registers)
 	struct kvm_xcrs xcrs = { 0 };
 
 	cr_assert_eq(ioctl(from_fd(&trio), KVM_GET_XCRS, &xcrs), 0);
-	/* The widest value that the CPUID of this host's guests allows: often x87, SSE and AVX, here perhaps x87 alone. */
+	/*
+	 * The widest value that the CPUID of this host's guests allows: often x87, SSE and AVX, here perhaps x87 alone.
+	 */
 	for (uint64_t wanted = 7; wanted > 0 && xcrs.nr_xcrs > 0; wanted >>= 1) {
 		xcrs.xcrs[0].value = wanted;
 		if (ioctl(from_fd(&trio), KVM_SET_XCRS, &xcrs) == 0)
@@ -466,7 +468,10 @@ Test(state, every_msr)
 	trio_free(&trio);
 }
 
-/* KVM lets these be written before a vCPU runs, and then no more: a fresh vCPU takes them, a used one says which it refuses. */
+/*
+ * KVM lets these be written before a vCPU runs, and then no more: a fresh vCPU takes them, a used one says which it
+ * refuses.
+ */
 Test(state, msrs_that_say_what_the_processor_is)
 {
 	struct trio trio = trio_new();
@@ -541,8 +546,8 @@ static uint64_t features_seen(struct shell *shell)
 }
 
 /*
- * The CPUID moves as part of the state. A software backend shows guests more of the host than KVM was told to, so that guests are
- * compared with each other.
+ * The CPUID moves as part of the state. A software backend shows guests more of the host than KVM was told to, so that
+ * guests are compared with each other.
  */
 Test(state, cpuid_of_another_template)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lists of kvm_runtime_syscalls[] and kvm_runtime_ioctls[] are enough: a process that may do nothing else runs, pauses,
- * saves, restores and closes a VM.
+ * The lists of kvm_runtime_syscalls[] and kvm_runtime_ioctls[] are enough: a process that may do nothing else runs,
+ * pauses, saves, restores and closes a VM.
  */
 #include <criterion/criterion.h>
 #include <errno.h>

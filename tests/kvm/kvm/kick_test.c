@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kick at the worst moment: after the vCPU's thread has looked at what is wanted, and before it is in KVM_RUN. A signal
- * that comes there is handled in user mode and interrupts nothing; only immediate_exit keeps the pause from being lost.
+ * The kick at the worst moment: after the vCPU's thread has looked at what is wanted, and before it is in KVM_RUN. A
+ * signal that comes there is handled in user mode and interrupts nothing; only immediate_exit keeps the pause from
+ * being lost.
  *
  * This program is linked with ioctl(2) wrapped, so that the test can stand exactly there.
  */
