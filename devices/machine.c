@@ -75,7 +75,8 @@ int machine_shape_check(const struct machine_shape *shape, struct error_detail *
 bool machine_shape_equal(const struct machine_shape *one, const struct machine_shape *other)
 {
 	return one->vcpus == other->vcpus && one->cpu_template == other->cpu_template &&
-	       one->memory_size == other->memory_size && one->disks == other->disks && one->rngs == other->rngs;
+	       one->memory_size == other->memory_size && one->disks == other->disks && one->rngs == other->rngs &&
+	       one->vsocks == other->vsocks;
 }
 
 /* devices */

@@ -23,9 +23,10 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-#define MACHINE_VCPUS_MAX 8
-#define MACHINE_DISKS_MAX 8
-#define MACHINE_RNGS_MAX  1
+#define MACHINE_VCPUS_MAX  8
+#define MACHINE_DISKS_MAX  8
+#define MACHINE_RNGS_MAX   1
+#define MACHINE_VSOCKS_MAX 1
 
 /* What a warm machine must match to take a snapshot: the part of a VM that is built before a request is known. */
 struct machine_shape {
@@ -33,8 +34,9 @@ struct machine_shape {
 	enum cpu_template cpu_template;
 	uint64_t memory_size; /* bytes; whole MiB */
 	/* Virtio devices, each absent for the guest until it is configured. */
-	uint32_t disks; /* 0 .. MACHINE_DISKS_MAX */
-	uint32_t rngs;  /* 0 .. MACHINE_RNGS_MAX */
+	uint32_t disks;  /* 0 .. MACHINE_DISKS_MAX */
+	uint32_t rngs;   /* 0 .. MACHINE_RNGS_MAX */
+	uint32_t vsocks; /* 0 .. MACHINE_VSOCKS_MAX */
 };
 
 /* Can a snapshot of the one be restored into the other? */
@@ -82,6 +84,7 @@ struct machine;
 struct virtio_blk;    /* devices/virtio/blk/blk.h */
 struct virtio_device; /* devices/virtio/virtio.h */
 struct virtio_rng;    /* devices/virtio/rng.h */
+struct virtio_vsock;  /* devices/virtio/vsock/vsock.h */
 
 /* Where the guest finds a virtio device, absent or present; what ACPI tells it of those present. */
 struct machine_window {
@@ -106,8 +109,9 @@ struct machine {
 	/* As many as the shape says; to be configured before a boot or a restore. */
 	struct virtio_blk *disks[MACHINE_DISKS_MAX];
 	struct virtio_rng *rngs[MACHINE_RNGS_MAX];
+	struct virtio_vsock *vsocks[MACHINE_VSOCKS_MAX];
 	uint32_t window_count;
-	struct machine_window windows[MACHINE_DISKS_MAX + MACHINE_RNGS_MAX];
+	struct machine_window windows[MACHINE_DISKS_MAX + MACHINE_RNGS_MAX + MACHINE_VSOCKS_MAX];
 	struct machine_callbacks callbacks;
 	struct cpuid_table *cpuid; /* of each vCPU, shape.vcpus tables */
 	struct machine_vcpu handles[MACHINE_VCPUS_MAX];

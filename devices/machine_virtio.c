@@ -20,21 +20,30 @@
 #include "devices/virtio/blk/blk.h"
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/rng.h"
+#include "devices/virtio/vsock/vsock.h"
 
-_Static_assert(MACHINE_DISKS_MAX + MACHINE_RNGS_MAX <= VIRTIO_MMIO_WINDOWS_MAX, "a window for each device");
+_Static_assert(MACHINE_DISKS_MAX + MACHINE_RNGS_MAX + MACHINE_VSOCKS_MAX <= VIRTIO_MMIO_WINDOWS_MAX,
+	       "a window for each device");
+
+static int check_count(const char *field, uint32_t count, uint32_t max, struct error_detail *detail)
+{
+	if (count <= max)
+		return 0;
+
+	error_detail_set(detail, "%s: %" PRIu32 " is more than %" PRIu32, field, count, max);
+	return -EINVAL;
+}
 
 int machine_check_virtio(const struct machine_shape *shape, struct error_detail *detail)
 {
-	if (shape->disks > MACHINE_DISKS_MAX) {
-		error_detail_set(detail, "disks: %" PRIu32 " is more than %d", shape->disks, MACHINE_DISKS_MAX);
-		return -EINVAL;
-	}
-	if (shape->rngs > MACHINE_RNGS_MAX) {
-		error_detail_set(detail, "rngs: %" PRIu32 " is more than %d", shape->rngs, MACHINE_RNGS_MAX);
-		return -EINVAL;
-	}
+	int r;
 
-	return 0;
+	r = check_count("disks", shape->disks, MACHINE_DISKS_MAX, detail);
+	if (r == 0)
+		r = check_count("rngs", shape->rngs, MACHINE_RNGS_MAX, detail);
+	if (r == 0)
+		r = check_count("vsocks", shape->vsocks, MACHINE_VSOCKS_MAX, detail);
+	return r;
 }
 
 /* Lead the guest's notifications of each queue to the device's thread. */
@@ -91,6 +100,13 @@ static int add_rng(struct machine *machine, uint32_t instance)
 	return r < 0 ? r : attach(machine, virtio_rng_device(machine->rngs[instance]));
 }
 
+static int add_vsock(struct machine *machine, uint32_t instance)
+{
+	int r = virtio_vsock_new(instance, &machine->vm.memory, &machine->vsocks[instance]);
+
+	return r < 0 ? r : attach(machine, virtio_vsock_device(machine->vsocks[instance]));
+}
+
 static int add_disk(struct machine *machine, uint32_t instance)
 {
 	int r = virtio_blk_new(instance, &machine->vm.memory, &machine->disks[instance]);
@@ -118,6 +134,8 @@ int machine_add_virtio(struct machine *machine, struct error_detail *detail)
 	int r;
 
 	r = add_kind(machine, "virtio_rng", machine->shape.rngs, add_rng, detail);
+	if (r == 0)
+		r = add_kind(machine, "virtio_vsock", machine->shape.vsocks, add_vsock, detail);
 	if (r == 0)
 		r = add_kind(machine, "virtio_blk", machine->shape.disks, add_disk, detail);
 	return r;

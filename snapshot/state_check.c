@@ -144,5 +144,6 @@ void vm_state_shape(const struct vm_state *state, struct machine_shape *ret_shap
 		.memory_size = state->memory_size,
 		.disks = count_devices(state, "virtio_blk"),
 		.rngs = count_devices(state, "virtio_rng"),
+		.vsocks = count_devices(state, "virtio_vsock"),
 	};
 }

@@ -25,10 +25,11 @@
 #define STACK_SIZE ((size_t)512 * 1024) /* reserved, not used: AddressSanitizer's frames are large */
 #define SECOND_NS  UINT64_C(1000000000)
 
-/* Sleep until woken or until a time comes. */
-static void sleep_until(const struct io_thread *thread, uint64_t deadline)
+/* Sleep until woken, until something that is watched happens, or until a time comes. */
+static void sleep_until(const struct io_thread *thread, uint64_t deadline, unsigned int watch_count)
 {
-	struct pollfd wake = { .fd = thread->wake_fd, .events = POLLIN };
+	struct pollfd own = { .fd = thread->wake_fd, .events = POLLIN };
+	struct pollfd *watches = watch_count > 0 ? thread->watches : &own;
 	struct timespec timeout = { 0 };
 	uint64_t count;
 
@@ -40,7 +41,8 @@ static void sleep_until(const struct io_thread *thread, uint64_t deadline)
 		timeout.tv_nsec = (long)(left % SECOND_NS);
 	}
 
-	(void)ppoll(&wake, 1, deadline == IO_THREAD_NEVER ? NULL : &timeout, NULL);
+	watches[0] = own;
+	(void)ppoll(watches, watch_count > 0 ? watch_count : 1, deadline == IO_THREAD_NEVER ? NULL : &timeout, NULL);
 	(void)!read(thread->wake_fd, &count, sizeof(count)); /* does not block: empty means the time has come */
 }
 
@@ -48,6 +50,7 @@ static void *run(void *opaque)
 {
 	struct io_thread *thread = opaque;
 	uint64_t deadline = IO_THREAD_NEVER;
+	unsigned int watch_count = 0;
 
 	(void)prctl(PR_SET_NAME, thread->name);
 	pthread_mutex_lock(thread->lock);
@@ -55,14 +58,17 @@ static void *run(void *opaque)
 	pthread_cond_broadcast(&thread->rested);
 	while (!thread->stopping) {
 		pthread_mutex_unlock(thread->lock);
-		sleep_until(thread, deadline);
+		sleep_until(thread, deadline, watch_count);
 		pthread_mutex_lock(thread->lock);
 
+		/* Who may not serve does not watch either: what happens is seen by the first look afterwards. */
 		deadline = IO_THREAD_NEVER;
+		watch_count = 0;
 		if (!io_thread_may_serve(thread))
 			continue;
 		thread->busy = true;
 		deadline = thread->serve(thread->opaque);
+		watch_count = thread->watch_count;
 		thread->busy = false;
 		pthread_cond_broadcast(&thread->rested);
 	}

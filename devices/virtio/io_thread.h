@@ -8,6 +8,7 @@
 #ifndef EMBER_DEVICES_VIRTIO_IO_THREAD_H
 #define EMBER_DEVICES_VIRTIO_IO_THREAD_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -34,6 +35,12 @@ struct io_thread {
 	 */
 	uint64_t (*serve)(void *opaque);
 	void *opaque;
+	/*
+	 * Set by serve(), for the sleep after it: what wakes the thread besides wake_fd. watches[0] is the thread's
+	 * own; serve() fills those from 1 up to watch_count, and finds there what became of them. NULL and 0: nothing.
+	 */
+	struct pollfd *watches;
+	unsigned int watch_count;
 };
 
 /*

@@ -13,8 +13,13 @@ const int virtio_runtime_syscalls[] = {
 	SYS_getrandom,                 /* rng.c */
 	SYS_fstat,     SYS_newfstatat, /* images and overlays, when a disk is configured; blk/disk.c, blk/overlay.c */
 	SYS_ftruncate,                 /* a new overlay */
-	SYS_pread64,   SYS_pwrite64,   /* blk/file.c, as what follows */
-	SYS_preadv,    SYS_pwritev,    SYS_fallocate, SYS_fdatasync, SYS_close, /* files, at the end of a disk */
+	SYS_pread64,   SYS_pwrite64,   /* blk/file.c */
+	SYS_preadv,    SYS_pwritev,    /* the same, for guest memory */
+	SYS_fallocate, SYS_fdatasync,  /* zeros and discards; flushes */
+	SYS_accept4,   SYS_shutdown,   /* vsock/ */
+	SYS_sendto,    SYS_recvfrom,   /* the same */
+	SYS_recvmsg,                   /* the same, for guest memory */
+	SYS_close,                     /* files and sockets, when they are done with */
 };
 
 const size_t virtio_runtime_syscall_count = sizeof(virtio_runtime_syscalls) / sizeof(virtio_runtime_syscalls[0]);

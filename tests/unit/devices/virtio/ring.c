@@ -25,9 +25,9 @@ void ring_close(struct ring *ring)
 
 void ring_enable(const struct ring *ring, struct virtqueue *queue)
 {
-	queue->descriptors = RING_DESCRIPTORS;
-	queue->available = RING_AVAILABLE;
-	queue->used = RING_USED;
+	queue->descriptors = ring->base + RING_DESCRIPTORS;
+	queue->available = ring->base + RING_AVAILABLE;
+	queue->used = ring->base + RING_USED;
 	queue->size = ring->size;
 	cr_assert_eq(virtqueue_enable(queue), 0, "%s", queue->fault);
 }
@@ -44,7 +44,7 @@ void ring_describe_at(struct ring *ring, uint64_t table, uint16_t index, uint64_
 
 void ring_describe(struct ring *ring, uint16_t index, uint64_t gpa, uint32_t length, uint16_t flags, uint16_t next)
 {
-	ring_describe_at(ring, RING_DESCRIPTORS, index, gpa, length, flags, next);
+	ring_describe_at(ring, ring->base + RING_DESCRIPTORS, index, gpa, length, flags, next);
 }
 
 void ring_write16(struct ring *ring, uint64_t gpa, uint16_t value)
@@ -70,23 +70,24 @@ uint32_t ring_read32(const struct ring *ring, uint64_t gpa)
 
 void ring_offer(struct ring *ring, uint16_t head)
 {
-	ring_write16(ring, RING_AVAILABLE + 4 + 2 * (uint64_t)(ring->offered % ring->size), head);
+	ring_write16(ring, ring->base + RING_AVAILABLE + 4 + 2 * (uint64_t)(ring->offered % ring->size), head);
 	ring->offered++;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	ring_write16(ring, RING_AVAILABLE + 2, ring->offered);
+	ring_write16(ring, ring->base + RING_AVAILABLE + 2, ring->offered);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 uint16_t ring_used_index(const struct ring *ring)
 {
-	return ring_read16(ring, RING_USED + 2);
+	return ring_read16(ring, ring->base + RING_USED + 2);
 }
 
 struct vring_used_elem ring_used(const struct ring *ring, uint16_t index)
 {
 	struct vring_used_elem element = { 0 };
 
-	cr_assert_eq(guest_memory_read(&ring->memory, RING_USED + 4 + (uint64_t)(index % ring->size) * sizeof(element),
+	cr_assert_eq(guest_memory_read(&ring->memory,
+				       ring->base + RING_USED + 4 + (uint64_t)(index % ring->size) * sizeof(element),
 				       &element, sizeof(element)),
 		     0);
 	return element;
@@ -94,10 +95,10 @@ struct vring_used_elem ring_used(const struct ring *ring, uint16_t index)
 
 uint64_t ring_used_event_gpa(const struct ring *ring)
 {
-	return RING_AVAILABLE + 4 + 2 * (uint64_t)ring->size;
+	return ring->base + RING_AVAILABLE + 4 + 2 * (uint64_t)ring->size;
 }
 
 uint64_t ring_available_event_gpa(const struct ring *ring)
 {
-	return RING_USED + 4 + 8 * (uint64_t)ring->size;
+	return ring->base + RING_USED + 4 + 8 * (uint64_t)ring->size;
 }

@@ -26,6 +26,7 @@
 
 struct ring {
 	struct guest_memory memory; /* from the heap, so that AddressSanitizer watches its ends */
+	uint64_t base; /* added to the places above but those of buffers: for a second queue in the same memory */
 	uint16_t size;
 	uint16_t offered; /* chains made available */
 };

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the parts of the vsock device share. All functions are called on the device's thread with the device's lock
+ * held.
+ */
+#ifndef EMBER_DEVICES_VIRTIO_VSOCK_VSOCK_PRIVATE_H
+#define EMBER_DEVICES_VIRTIO_VSOCK_VSOCK_PRIVATE_H
+
+#include "devices/virtio/vsock/connection.h"
+#include "devices/virtio/vsock/vsock.h"
+
+#define VSOCK_QUEUE_RX    0 /* to the guest */
+#define VSOCK_QUEUE_TX    1
+#define VSOCK_QUEUE_EVENT 2
+
+#define VSOCK_CID_HOST   2
+#define VSOCK_RESETS_MAX 64 /* packets refused, whose sender is not told yet */
+
+/* A packet from the guest that belongs to nothing: its ports, as the guest wrote them. */
+struct vsock_refusal {
+	uint32_t guest_port;
+	uint32_t host_port;
+	uint16_t type;
+};
+
+struct virtio_vsock {
+	struct virtio_device virtio;
+	struct virtio_vsock_config config;
+	struct virtio_vsock_options options;
+	bool reset_pending; /* the guest is to be told that its streams are gone */
+	uint32_t next_port;
+	uint64_t next_cookie;
+	uint32_t next_connection; /* whose turn it is to send */
+	uint32_t refusal_count;
+	struct vsock_refusal refusals[VSOCK_RESETS_MAX];
+	struct vsock_connection connections[VSOCK_CONNECTIONS_MAX];
+	struct virtqueue_chain chain;
+	struct pollfd watches[2 + VSOCK_CONNECTIONS_MAX]; /* the thread's own, the listener, connections */
+	uint32_t watched[2 + VSOCK_CONNECTIONS_MAX];      /* which connection each of them is */
+};
+
+/* The connection of these ports that the guest knows of, or NULL. */
+struct vsock_connection *vsock_find(struct virtio_vsock *vsock, uint32_t guest_port, uint32_t host_port);
+
+/* A place for a new connection, or NULL. One that only waits for the guest's last word makes room. */
+struct vsock_connection *vsock_find_room(struct virtio_vsock *vsock);
+
+/* Serve what the guest has sent. Returns whether anything was done. vsock_tx.c */
+bool vsock_receive_from_guest(struct virtio_vsock *vsock);
+
+/* Send the guest what there is and what it has room for. Returns whether anything was done. vsock_rx.c */
+bool vsock_send_to_guest(struct virtio_vsock *vsock);
+
+/*
+ * Accept who waits, read what they want, let sockets take what is theirs. Returns whether anything was done.
+ * vsock_host.c
+ */
+bool vsock_serve_sockets(struct virtio_vsock *vsock);
+
+/* Ask for what is to be watched during the next sleep, and take note of what has happened in the last. vsock_host.c */
+void vsock_set_watches(struct virtio_vsock *vsock);
+void vsock_note_watches(struct virtio_vsock *vsock);
+
+#endif
