@@ -6,20 +6,35 @@
 
 out=/tmp/out
 
-# boot ENTRY VCPUS END COMMAND-LINE...: boot a guest; its console and how it ended are left in $out.
+virtio=virtio_ring,virtio,virtio_mmio
+
+# boot ENTRY VCPUS END ARGUMENT...: boot a guest; its console and how it ended are left in $out. Arguments with two dashes are
+# linux_vm's, and a value is one word with them (--disk=FILE); others go to the kernel's command line.
 boot()
 {
-	entry=$1
-	vcpus=$2
-	end=$3
+	local entry=$1 vcpus=$2 options='' argument cmdline
+
+	cmdline="console=ttyS0 loglevel=5 panic=-1 ember.end=$3"
 	shift 3
-	./linux_vm --kernel vmlinuz --initrd guest.cpio --entry "$entry" --vcpus "$vcpus" --memory 128 --timeout 90 $snapshot \
-		--cmdline "console=ttyS0 loglevel=5 panic=-1 ember.end=$end $*" >$out 2>&1
+	for argument in "$@"; do
+		case $argument in
+		--*)
+			options="$options $argument"
+			;;
+		*)
+			cmdline="$cmdline $argument"
+			;;
+		esac
+	done
+	./linux_vm --kernel vmlinuz --initrd guest.cpio --entry "$entry" --vcpus "$vcpus" --memory 128 --timeout 90 \
+		$options --cmdline "$cmdline" >$out 2>&1
 }
 
 # expect PATTERN...: every extended regular expression matches a line of $out.
 expect()
 {
+	local pattern
+
 	for pattern in "$@"; do
 		if ! grep -qE "$pattern" $out; then
 			echo "expected but not there: $pattern"
@@ -70,34 +85,80 @@ case_end_panic()
 		expect 'guest: ready' 'Attempted to kill init' 'linux_vm: panic after'
 }
 
-# What the guest computed, which is the same whether it was interrupted or not.
-work_sum()
+case_event_power_button()
 {
-	sed -n 's/.*guest: work sum=\([0-9a-f]*\).*/\1/p' $1
+	boot bzimage 1 poweroff ember.modules=button,evdev ember.do=button &&
+		expect 'guest: power button pressed' 'linux_vm: power_off after' && expect_quiet
 }
 
-# Snapshot a guest in the middle of its work: it goes on, and so do two clones of it, and all come to the same result.
+case_event_generation_id()
+{
+	boot pvh 1 poweroff ember.do=generation &&
+		expect 'guest: generation id 0{16} to [0-9a-f]{16}, 1 events' 'linux_vm: power_off after' && expect_quiet &&
+		! grep -q ' to 0000000000000000' $out
+}
+
+case_virtio_rng()
+{
+	boot bzimage 1 poweroff --rng ember.modules=$virtio,virtio-rng ember.do=entropy &&
+		expect 'guest: entropy [0-9a-f]{16} [0-9a-f]{16}' && expect_quiet &&
+		! grep -qE 'guest: entropy ([0-9a-f]{16}) \1' $out
+}
+
+# snapshots VCPUS RESULT ARGUMENT...: the line of a job's result is the same in the guest that was snapshotted in the middle of
+# it, and in two clones.
 snapshots()
 {
-	rm -rf /tmp/snapshot
-	snapshot="--snapshot /tmp/snapshot"
-	boot bzimage "$1" reboot reboot=k ember.work=1 || return 1
-	expect 'linux_vm: snapshot of' 'guest: work sum=' 'linux_vm: reset after' && expect_quiet || return 1
-	sum=$(work_sum $out)
+	local vcpus=$1 result="guest: $2" line clone devices
+
+	shift 2
+	rm -rf /tmp/case
+	mkdir /tmp/case
+	boot bzimage "$vcpus" reboot reboot=k --snapshot=/tmp/case/snapshot "$@" || return 1
+	expect 'linux_vm: snapshot of' 'guest: signalled 1' "$result" 'linux_vm: reset after' && expect_quiet || return 1
+	line=$(grep -oE "$result.*" $out | tr -d '\r')
 	for clone in 1 2; do
-		./linux_vm --restore /tmp/snapshot --timeout 90 >$out 2>&1
-		expect "guest: work sum=$sum" 'linux_vm: reset after' && expect_quiet || return 1
+		devices=
+		if [ -e /tmp/case/snapshot.overlay ]; then
+			cp /tmp/case/snapshot.overlay /tmp/case/clone.overlay
+			devices="--disk=disk.img --overlay=/tmp/case/clone.overlay"
+		fi
+		./linux_vm --restore /tmp/case/snapshot $devices --timeout 90 >$out 2>&1
+		expect "$line" 'guest: signalled 1' 'linux_vm: reset after' && expect_quiet || return 1
 	done
-	rm -rf /tmp/snapshot
+	rm -rf /tmp/case
 }
 
-case_snapshot_1() { snapshots 1; }
-case_snapshot_4() { snapshots 4; }
+case_snapshot_work_1() { snapshots 1 'work sum=' ember.do=work; }
+case_snapshot_work_4() { snapshots 4 'work sum=' ember.do=work; }
+
+# The copy is what was copied, and the image that all share is what it was.
+snapshots_disk()
+{
+	local image sums
+
+	image=$(md5sum <disk.img)
+	snapshots "$1" 'copy 6291456 bytes sum=' --disk=disk.img --overlay=/tmp/case/first.overlay \
+		ember.modules=$virtio,virtio_blk ember.do=disk || return 1
+	sums=$(sed -n 's/.*guest: copy .* sum=\(.*\) source=\(.*\)/\1 \2/p' $out | tr -d '\r')
+	if [ "${sums% *}" != "${sums#* }" ]; then
+		echo "the copy differs from its source: $sums"
+		return 1
+	fi
+	if [ "$(md5sum <disk.img)" != "$image" ]; then
+		echo "the image has changed"
+		return 1
+	fi
+}
+
+case_snapshot_disk_1() { snapshots_disk 1; }
+case_snapshot_disk_4() { snapshots_disk 4; }
 
 # Is a case wanted?
 is_wanted()
 {
-	name=$1
+	local name=$1 pattern
+
 	shift
 	[ $# -gt 0 ] || return 0
 	for pattern in "$@"; do
@@ -121,7 +182,6 @@ failed=0
 for name in $(sed -n 's/^case_\([a-z0-9_]*\)().*/\1/p' cases.sh); do
 	is_wanted "$name" "$@" || continue
 	start=$(seconds)
-	snapshot=
 	if "case_$name"; then
 		passed=$((passed + 1))
 		result=passed

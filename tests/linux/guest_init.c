@@ -2,7 +2,9 @@
 /*
  * The init of test guests: linked statically, alone in its initramfs but for kernel modules.
  *
- * It loads the modules that "ember.modules=a,b" on the kernel's command line names (/modules/a.ko, ...), reports what it sees, does the work of guest_work.c if there is "ember.work=1", and ends as "ember.end=" asks: poweroff, reboot, panic, or triple (a triple fault, with reboot=t on the command line).
+ * It loads the modules that "ember.modules=a,b" on the kernel's command line names (/modules/a.ko, ...), reports what it
+ * sees, does the jobs that "ember.do=a,b" names, and ends as "ember.end=" asks: poweroff, reboot, panic, or triple (a triple
+ * fault, with reboot=t on the command line).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +18,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "guest_disk.h"
+#include "guest_events.h"
 #include "guest_work.h"
 
 #define CMDLINE_MAX 4096
@@ -76,10 +80,31 @@ static void load_modules(void)
 			load_module(name);
 }
 
+/* "ember.do=a,b": in that order. */
+static void do_jobs(void)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} jobs[] = {
+		{ "work", guest_work },           { "disk", guest_disk },
+		{ "button", guest_power_button }, { "generation", guest_generation_id },
+		{ "entropy", guest_entropy },
+	};
+	char names[128];
+	char *name, *rest = names;
+
+	find_argument("ember.do", names, sizeof(names));
+	while ((name = strsep(&rest, ",")))
+		for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
+			if (strcmp(name, jobs[i].name) == 0)
+				jobs[i].run();
+}
+
 int main(void)
 {
 	struct utsname kernel;
-	char end[32], work[8];
+	char end[32];
 
 	mount_all();
 	load_modules();
@@ -87,10 +112,7 @@ int main(void)
 	printf("guest: ready release=%s cpus=%d pid=%d\n", kernel.release, get_nprocs(), (int)getpid());
 	(void)fflush(stdout);
 
-	find_argument("ember.work", work, sizeof(work));
-	if (work[0])
-		guest_work();
-
+	do_jobs();
 	find_argument("ember.end", end, sizeof(end));
 	sync();
 	if (strcmp(end, "poweroff") == 0)

@@ -14,17 +14,16 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/io.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 
-#define SIGNAL_PORT    0x5e0
-#define EVENT_SNAPSHOT 1
-#define CPUS_MAX       8
-#define ROUNDS         40
-#define ROUND_SIGNAL   20 /* the first thread to come here signals */
-#define WORDS          32768
-#define SLEEP_NS       10000000L
+#include "guest_signal.h"
+
+#define CPUS_MAX     8
+#define ROUNDS       40
+#define ROUND_SIGNAL 20 /* the first thread to come here signals */
+#define WORDS        32768
+#define SLEEP_NS     10000000L
 
 struct worker {
 	pthread_t thread;
@@ -36,26 +35,9 @@ struct worker {
 static struct worker workers[CPUS_MAX];
 static pthread_once_t signal_once = PTHREAD_ONCE_INIT;
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void signal_host(void)
 {
-	uint64_t before = now_ms();
-
-	if (ioperm(SIGNAL_PORT, 1, 1) < 0) {
-		printf("guest: ioperm: %s\n", strerror(errno));
-		return;
-	}
-	outb(EVENT_SNAPSHOT, SIGNAL_PORT);
-	printf("guest: signalled at %llu ms, back at %llu ms\n", (unsigned long long)before,
-	       (unsigned long long)now_ms());
-	(void)fflush(stdout);
+	guest_signal(GUEST_EVENT_SNAPSHOT);
 }
 
 static void do_round(struct worker *worker, uint64_t round)

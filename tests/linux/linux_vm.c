@@ -3,8 +3,8 @@
  * Boots a Linux kernel on a machine of the devices library, with ACPI tables, and says how it ended.
  *
  *     linux_vm --kernel FILE [--entry bzimage|elf64|pvh] [--initrd FILE] [--cmdline TEXT] [--vcpus N] [--memory MIB]
- *              [--timeout SECONDS] [--snapshot FOLDER]
- *     linux_vm --restore FOLDER [--timeout SECONDS]
+ *              [--disk IMAGE [--overlay FILE]] [--rng] [--timeout SECONDS] [--snapshot FOLDER]
+ *     linux_vm --restore FOLDER [--disk IMAGE [--overlay FILE]] [--rng] [--timeout SECONDS]
  *
  * The guest's console goes to stdout. The last line is "linux_vm: END after MS ms", where END is power_off, panic,
  * timeout, or what machine_exit_name() gives ("reset", "shutdown", ...); the exit status is 0 for all but timeout. A
@@ -23,11 +23,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "guest_signal.h"
 #include "kvm/monotonic.h"
 #include "linux_vm.h"
 #include "test_ports.h"
-
-#define EVENT_SNAPSHOT 1
 
 /* How it ended, told by vCPU threads to the main one. */
 struct run {
@@ -37,6 +36,7 @@ struct run {
 	struct machine_exit_info exit_info;
 	bool has_output;
 	bool wants_snapshot;
+	struct machine *machine; /* set before it runs */
 	uint64_t console_offset;
 };
 
@@ -78,12 +78,22 @@ static void on_signal(void *opaque, uint8_t number, const struct signal_record *
 	struct run *run = opaque;
 
 	(void)record;
-	if (number != EVENT_SNAPSHOT)
-		return;
-	pthread_mutex_lock(&run->lock);
-	run->wants_snapshot = true;
-	pthread_cond_signal(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	switch (number) {
+	case GUEST_EVENT_SNAPSHOT:
+		pthread_mutex_lock(&run->lock);
+		run->wants_snapshot = true;
+		pthread_cond_signal(&run->changed);
+		pthread_mutex_unlock(&run->lock);
+		break;
+	case GUEST_EVENT_POWER_BUTTON:
+		linux_vm_pulse(run->machine, POWER_BUTTON_GSI);
+		break;
+	case GUEST_EVENT_GENERATION_ID:
+		linux_vm_change_generation(run->machine);
+		break;
+	default:
+		break;
+	}
 }
 
 static void on_output(void *opaque)
@@ -111,13 +121,13 @@ static void copy_console(struct run *run, struct machine *machine)
 	(void)fflush(stdout);
 }
 
-static void save_and_go_on(struct run *run, struct machine *machine, const char *folder)
+static void save_and_go_on(struct run *run, struct machine *machine, const struct options *options)
 {
 	int result;
 
 	machine_pause(machine);
 	copy_console(run, machine);
-	linux_vm_save(machine, folder);
+	linux_vm_save(machine, options);
 	result = machine_run(machine);
 	if (result < 0)
 		fail("run", result, NULL);
@@ -144,7 +154,7 @@ static const char *wait_for_end(struct run *run, struct machine *machine, const 
 		pthread_mutex_unlock(&run->lock);
 		copy_console(run, machine);
 		if (wants_snapshot && options->snapshot && !end)
-			save_and_go_on(run, machine, options->snapshot);
+			save_and_go_on(run, machine, options);
 	} while (!end && result == 0);
 
 	return end ? end : "timeout";
@@ -165,11 +175,19 @@ static uint64_t parse_number(const char *text, uint64_t least, uint64_t greatest
 static struct options parse_options(int argc, char **argv)
 {
 	static const struct option long_options[] = {
-		{ "kernel", required_argument, NULL, 'k' },  { "entry", required_argument, NULL, 'e' },
-		{ "initrd", required_argument, NULL, 'i' },  { "cmdline", required_argument, NULL, 'c' },
-		{ "vcpus", required_argument, NULL, 'v' },   { "memory", required_argument, NULL, 'm' },
-		{ "timeout", required_argument, NULL, 't' }, { "snapshot", required_argument, NULL, 's' },
-		{ "restore", required_argument, NULL, 'r' }, { 0 },
+		{ "kernel", required_argument, NULL, 'k' },
+		{ "entry", required_argument, NULL, 'e' },
+		{ "initrd", required_argument, NULL, 'i' },
+		{ "cmdline", required_argument, NULL, 'c' },
+		{ "vcpus", required_argument, NULL, 'v' },
+		{ "memory", required_argument, NULL, 'm' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ "snapshot", required_argument, NULL, 's' },
+		{ "restore", required_argument, NULL, 'r' },
+		{ "disk", required_argument, NULL, 'd' },
+		{ "overlay", required_argument, NULL, 'o' },
+		{ "rng", no_argument, NULL, 'g' },
+		{ 0 },
 	};
 	struct options options = { .cmdline = "console=ttyS0", .vcpus = 1, .memory_mib = 256, .timeout_s = 60 };
 	int option;
@@ -204,6 +222,15 @@ static struct options parse_options(int argc, char **argv)
 		case 'r':
 			options.restore = optarg;
 			break;
+		case 'd':
+			options.disk = optarg;
+			break;
+		case 'o':
+			options.overlay = optarg;
+			break;
+		case 'g':
+			options.rng = true;
+			break;
 		default:
 			exit(2);
 		}
@@ -217,7 +244,12 @@ static struct options parse_options(int argc, char **argv)
 static struct machine *build(const struct kvm_host *host, const struct options *options, struct run *run)
 {
 	struct vm_state *state = options->restore ? linux_vm_load(options->restore) : NULL;
-	struct machine_shape shape = { .vcpus = options->vcpus, .memory_size = options->memory_mib * MIB };
+	struct machine_shape shape = {
+		.vcpus = options->vcpus,
+		.memory_size = options->memory_mib * MIB,
+		.disks = options->disk != NULL,
+		.rngs = options->rng,
+	};
 	const struct machine_callbacks callbacks = {
 		.opaque = run, .signalled = on_signal, .output_ready = on_output, .exited = on_exited
 	};
@@ -234,11 +266,13 @@ static struct machine *build(const struct kvm_host *host, const struct options *
 	result = options->snapshot || state ? 0 : test_ports_add(&machine->bus, &events);
 	if (result < 0)
 		fail("ports", result, NULL);
+	linux_vm_configure(machine, options);
 	if (state)
 		linux_vm_inject(machine, state, options->restore);
 	else
 		linux_vm_boot(machine, options);
 	free(state);
+	run->machine = machine;
 	return machine;
 }
 

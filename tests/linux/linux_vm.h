@@ -5,6 +5,7 @@
 #ifndef EMBER_TESTS_LINUX_LINUX_VM_H
 #define EMBER_TESTS_LINUX_LINUX_VM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "devices/machine.h"
@@ -20,6 +21,9 @@ struct options {
 	const char *cmdline;
 	const char *snapshot; /* folder to save to when the guest asks; NULL: do not */
 	const char *restore;  /* folder to start from, instead of a kernel; NULL: boot */
+	const char *disk;     /* image; NULL: no disk */
+	const char *overlay;  /* its overlay; NULL: the image is written */
+	bool rng;
 	enum kernel_entry entry;
 	uint32_t vcpus;
 	uint64_t memory_mib;
@@ -29,11 +33,23 @@ struct options {
 /* Says what went wrong, and ends the program. */
 __attribute__((noreturn)) void fail(const char *what, int result, const struct error_detail *detail);
 
+#define POWER_BUTTON_GSI  22
+#define GENERATION_ID_GSI 23
+
+/* Show the devices that options name to the guest of a fresh machine. */
+void linux_vm_configure(struct machine *machine, const struct options *options);
+
+/* Raise a line for a moment. */
+void linux_vm_pulse(struct machine *machine, uint32_t gsi);
+
+/* A new generation ID, and its event. */
+void linux_vm_change_generation(struct machine *machine);
+
 /* Load the kernel that options name into a fresh machine. */
 void linux_vm_boot(struct machine *machine, const struct options *options);
 
-/* Save a paused machine to a folder. */
-void linux_vm_save(struct machine *machine, const char *folder);
+/* Save a paused machine to options->snapshot, and its disk's overlay to a file of that name and ".overlay". */
+void linux_vm_save(struct machine *machine, const struct options *options);
 
 /* Read a folder's state; the caller frees it. */
 struct vm_state *linux_vm_load(const char *folder);

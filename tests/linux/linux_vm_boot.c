@@ -9,15 +9,14 @@
 #include <sys/random.h>
 
 #include "devices/i8042.h"
+#include "devices/virtio/mmio.h"
 #include "kvm/acpi/tables.h"
 #include "kvm/linux/unpack.h"
 #include "linux_vm.h"
 #include "test_ports.h"
 
-#define RESET_COMMAND     0xfe
-#define POWER_BUTTON_GSI  22
-#define GENERATION_ID_GSI 23
-#define SEED_SIZE         32
+#define RESET_COMMAND 0xfe
+#define SEED_SIZE     32
 
 static struct image_source open_source(const char *path, const char *what)
 {
@@ -62,7 +61,7 @@ static struct image_source open_kernel(const struct options *options, struct ker
 
 static void write_acpi(struct machine *machine, uint32_t vcpus)
 {
-	const struct acpi_machine acpi = {
+	struct acpi_machine acpi = {
 		.tables_gpa = LINUX_ACPI_GPA,
 		.tables_size = LINUX_ACPI_SIZE,
 		.vcpus = vcpus,
@@ -77,8 +76,15 @@ static void write_acpi(struct machine *machine, uint32_t vcpus)
 		.generation_id_gpa = LINUX_GENERATION_ID_GPA,
 	};
 	struct error_detail detail = { 0 };
-	int result = acpi_write_tables(&machine->vm.memory, &acpi, &detail);
+	int result;
 
+	for (uint32_t i = 0; i < machine->window_count; i++)
+		acpi.virtio[acpi.virtio_count++] = (struct acpi_virtio_mmio){
+			.gpa = (uint32_t)machine->windows[i].base,
+			.size = VIRTIO_MMIO_WINDOW,
+			.gsi = machine->windows[i].gsi,
+		};
+	result = acpi_write_tables(&machine->vm.memory, &acpi, &detail);
 	if (result < 0)
 		fail("ACPI", result, &detail);
 }

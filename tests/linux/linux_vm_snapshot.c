@@ -23,7 +23,27 @@ static void *allocate(size_t size)
 	return memory;
 }
 
-void linux_vm_save(struct machine *machine, const char *folder)
+/* What the file holds, holes left out. */
+static void copy_file(const char *from_path, const char *to_path)
+{
+	int from = open(from_path, O_RDONLY | O_CLOEXEC);
+	int to = open(to_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	off_t size = lseek(from, 0, SEEK_END), start = 0;
+
+	if (from < 0 || to < 0 || size < 0 || ftruncate(to, size) < 0)
+		fail(to_path, -errno, NULL);
+	while (start < size && (start = lseek(from, start, SEEK_DATA)) >= 0) {
+		off_t end = lseek(from, start, SEEK_HOLE), out = start;
+
+		while (start < end)
+			if (copy_file_range(from, &start, to, &out, (size_t)(end - start), 0) <= 0)
+				fail(to_path, -errno, NULL);
+	}
+	(void)close(to);
+	(void)close(from);
+}
+
+void linux_vm_save(struct machine *machine, const struct options *options)
 {
 	const struct guest_memory *memory = &machine->vm.memory;
 	struct vm_state *state = allocate(sizeof(*state));
@@ -39,7 +59,7 @@ void linux_vm_save(struct machine *machine, const char *folder)
 	result = snapshot_capture(machine, state, NULL, &detail);
 	if (result < 0)
 		fail("capture", result, &detail);
-	result = publication_begin(AT_FDCWD, folder, true, &publication, &detail);
+	result = publication_begin(AT_FDCWD, options->snapshot, true, &publication, &detail);
 	if (result < 0)
 		fail("publication", result, &detail);
 	result = memory_file_write(publication.memory, memory->host, memory->size, NULL, checksums, &written, &detail);
@@ -53,6 +73,12 @@ void linux_vm_save(struct machine *machine, const char *folder)
 	       written / MIB);
 	free(checksums);
 	free(state);
+	if (options->overlay) {
+		char path[256];
+
+		(void)snprintf(path, sizeof(path), "%s.overlay", options->snapshot);
+		copy_file(options->overlay, path);
+	}
 }
 
 static int open_in(const char *folder, const char *name)

@@ -26,7 +26,9 @@ cases=()
 time_limit=${EMBER_LINUX_TIME_LIMIT:-570}
 
 outer_modules=(virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd)
-guest_modules=(drivers/misc/pvpanic/pvpanic drivers/misc/pvpanic/pvpanic-mmio)
+guest_modules=(drivers/misc/pvpanic/pvpanic drivers/misc/pvpanic/pvpanic-mmio drivers/acpi/button drivers/input/evdev
+	drivers/virtio/virtio drivers/virtio/virtio_ring drivers/virtio/virtio_mmio drivers/block/virtio_blk
+	drivers/char/hw_random/virtio-rng)
 
 fail()
 {
@@ -152,6 +154,17 @@ build_guest()
 	pack "$folder" "$work/guest.cpio"
 }
 
+# An ext4 file system with a file to copy, of random bytes so that no two blocks are alike.
+build_disk()
+{
+	local folder=$work/disk
+
+	rm -rf "$folder" "$work/disk.img"
+	mkdir -p "$folder"
+	head --bytes=6M /dev/urandom >"$folder/source"
+	/sbin/mkfs.ext4 -q -d "$folder" "$work/disk.img" 24M >/dev/null
+}
+
 build_outer()
 {
 	local folder=$work/outer
@@ -160,7 +173,8 @@ build_outer()
 	mkdir -p "$folder"/{bin,dev,proc,sys,tmp,ember}
 	install "$(command -v busybox)" "$folder/bin/busybox"
 	install "$source_dir/tests/linux/outer_init.sh" "$folder/init"
-	install --target-directory="$folder/ember" "$source_dir/tests/linux/cases.sh" "$work/guest.cpio"
+	install --target-directory="$folder/ember" "$source_dir/tests/linux/cases.sh" "$work/guest.cpio" \
+		"$work/disk.img"
 	install "$kernel_dir/boot/vmlinuz-$kernel_release" "$folder/ember/vmlinuz"
 	add_modules "$folder" "${outer_modules[@]}"
 	add_program "$build_dir/tests/linux_vm" "$folder"
@@ -200,5 +214,6 @@ flock "$lock"
 fetch_kernel
 exec {lock}>&-
 build_guest
+build_disk
 build_outer
 run_outer
