@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * evhttp neither bounds its connections nor says when one ends. It does ask for each connection's bufferevent
- * (on_connection), so every one of them is made here, and a second reference to it kept: one without callbacks is one
- * that evhttp has freed (bufferevent_free() takes them away first), and its place is free again (drop_ended).
+ * (on_connection), which tells that there is one more. Its socket is noted a moment later, when evhttp has set it: by
+ * descriptor and inode. A descriptor that is closed, or that has become another file, is a connection that has ended
+ * (drop_ended); this is looked at only when all places seem taken.
+ *
+ * The bufferevent itself must not be kept for that: one that outlives its connection stays registered for a descriptor
+ * that evhttp has closed, and the next file to get that number is then never polled.
  *
  * At the limit, accepting pauses until a place is free. It pauses for one round of the event loop after every
  * ACCEPT_BURST connections, too: libevent accepts until no client waits, and clients can come faster than that.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -23,37 +28,48 @@
 /* How long accepting rests after it failed, or with all places taken. */
 #define REST_MS 100
 
+/* A connection: the socket that it has. */
+struct place {
+	int fd;
+	ino_t inode;
+};
+
 struct http_acceptor {
 	struct server *server;
 	struct evconnlistener *listener; /* belongs to evhttp once bound */
 	struct event *pause;
-	struct bufferevent **streams; /* one reference each */
+	struct event *note;                          /* activated by hand */
+	struct bufferevent *newcomers[ACCEPT_BURST]; /* one reference each, until they are noted */
+	unsigned int newcomer_count;                 /* since the last pause */
+	struct place *places;
 	size_t count;
 	size_t capacity;
-	unsigned int burst; /* connections since the last pause */
 };
 
 static void drop_ended(struct http_acceptor *acceptor)
 {
+	struct stat status;
 	size_t i, kept = 0;
 
-	for (i = 0; i < acceptor->count; i++) {
-		bufferevent_event_cb on_event;
-
-		bufferevent_getcb(acceptor->streams[i], NULL, NULL, &on_event, NULL);
-		if (on_event)
-			acceptor->streams[kept++] = acceptor->streams[i];
-		else
-			(void)bufferevent_decref(acceptor->streams[i]);
-	}
+	for (i = 0; i < acceptor->count; i++)
+		if (fstat(acceptor->places[i].fd, &status) == 0 && status.st_ino == acceptor->places[i].inode)
+			acceptor->places[kept++] = acceptor->places[i];
 	acceptor->count = kept;
+}
+
+static bool is_full(struct http_acceptor *acceptor)
+{
+	size_t limit = acceptor->server->config.connections_max;
+
+	if (acceptor->count + acceptor->newcomer_count >= limit)
+		drop_ended(acceptor);
+	return acceptor->count + acceptor->newcomer_count >= limit;
 }
 
 static void pause_for(struct http_acceptor *acceptor, unsigned int milliseconds)
 {
 	const struct timeval time = { .tv_usec = (suseconds_t)milliseconds * 1000 };
 
-	acceptor->burst = 0;
 	(void)evconnlistener_disable(acceptor->listener);
 	(void)event_add(acceptor->pause, &time);
 }
@@ -64,10 +80,9 @@ static void on_pause_over(evutil_socket_t fd, short events, void *opaque)
 
 	(void)fd;
 	(void)events;
-	drop_ended(acceptor);
 	if (acceptor->server->state == SERVER_STOPPING)
 		return;
-	if (acceptor->count >= acceptor->server->config.connections_max)
+	if (is_full(acceptor))
 		pause_for(acceptor, REST_MS);
 	else
 		(void)evconnlistener_enable(acceptor->listener);
@@ -84,20 +99,39 @@ static void on_accept_error(struct evconnlistener *listener, void *opaque)
 	pause_for(acceptor, REST_MS);
 }
 
-static int reserve_place(struct http_acceptor *acceptor)
+static int reserve_places(struct http_acceptor *acceptor)
 {
-	size_t capacity = acceptor->capacity ? acceptor->capacity * 2 : 16;
-	struct bufferevent **streams;
+	size_t capacity = acceptor->capacity * 2 + ACCEPT_BURST;
+	struct place *places;
 
-	if (acceptor->count < acceptor->capacity)
+	if (acceptor->count + ACCEPT_BURST <= acceptor->capacity)
 		return 0;
-	streams = reallocarray(acceptor->streams, capacity, sizeof(struct bufferevent *));
-	if (!streams)
+	places = reallocarray(acceptor->places, capacity, sizeof(*places));
+	if (!places)
 		return -ENOMEM;
 
-	acceptor->streams = streams;
+	acceptor->places = places;
 	acceptor->capacity = capacity;
 	return 0;
+}
+
+/* evhttp has given the newcomers their sockets. */
+static void on_note(evutil_socket_t fd, short events, void *opaque)
+{
+	struct http_acceptor *acceptor = opaque;
+	struct stat status;
+	unsigned int i;
+
+	(void)fd;
+	(void)events;
+	for (i = 0; i < acceptor->newcomer_count; i++) {
+		int socket = bufferevent_getfd(acceptor->newcomers[i]);
+
+		if (socket >= 0 && fstat(socket, &status) == 0)
+			acceptor->places[acceptor->count++] = (struct place){ .fd = socket, .inode = status.st_ino };
+		(void)bufferevent_decref(acceptor->newcomers[i]);
+	}
+	acceptor->newcomer_count = 0;
 }
 
 /* NULL would have evhttp make a bufferevent of its own: one that is not counted, so it is left to lack of memory. */
@@ -106,15 +140,16 @@ static struct bufferevent *on_connection(struct event_base *base, void *opaque)
 	struct http_acceptor *acceptor = opaque;
 	struct bufferevent *stream;
 
-	if (reserve_place(acceptor))
+	if (acceptor->newcomer_count == ACCEPT_BURST || reserve_places(acceptor))
 		return NULL;
 	stream = bufferevent_socket_new(base, -1, 0);
 	if (!stream)
 		return NULL;
 
 	bufferevent_incref(stream);
-	acceptor->streams[acceptor->count++] = stream;
-	if (++acceptor->burst >= ACCEPT_BURST || acceptor->count >= acceptor->server->config.connections_max)
+	acceptor->newcomers[acceptor->newcomer_count++] = stream;
+	event_active(acceptor->note, EV_TIMEOUT, 0);
+	if (acceptor->newcomer_count == ACCEPT_BURST || is_full(acceptor))
 		pause_for(acceptor, 0);
 	return stream;
 }
@@ -129,7 +164,9 @@ int http_acceptor_new(struct server *server, struct evhttp *evhttp, int socket, 
 	acceptor->server = server;
 	acceptor->pause = event_new(server->base, -1, 0, on_pause_over, acceptor);
 	acceptor->listener = evconnlistener_new(server->base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC, SOMAXCONN, socket);
-	if (!acceptor->pause || !acceptor->listener || !evhttp_bind_listener(evhttp, acceptor->listener)) {
+	acceptor->note = event_new(server->base, -1, 0, on_note, acceptor);
+	if (!acceptor->pause || !acceptor->note || !acceptor->listener ||
+	    !evhttp_bind_listener(evhttp, acceptor->listener)) {
 		if (acceptor->listener)
 			evconnlistener_free(acceptor->listener);
 		(void)http_acceptor_free(acceptor);
@@ -150,16 +187,16 @@ void http_acceptor_stop(struct http_acceptor *acceptor)
 
 struct http_acceptor *http_acceptor_free(struct http_acceptor *acceptor)
 {
-	size_t i;
-
 	if (!acceptor)
 		return NULL;
 
-	for (i = 0; i < acceptor->count; i++)
-		(void)bufferevent_decref(acceptor->streams[i]);
+	if (acceptor->note) {
+		on_note(-1, 0, acceptor);
+		event_free(acceptor->note);
+	}
 	if (acceptor->pause)
 		event_free(acceptor->pause);
-	free(acceptor->streams);
+	free(acceptor->places);
 	free(acceptor);
 	return NULL;
 }
