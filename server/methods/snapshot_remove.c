@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * snapshot.remove: out of the catalog, then out of the catalog's file, then, if asked, off the disk. In this order a
- * crash in between leaves files that nobody knows, never a name without files.
+ * crash in between leaves files that nobody knows, never a name without files. On a full disk the catalog's file cannot
+ * be written anew; then the files go first, as they may be what fills it, and the catalog is saved after them.
  *
  * With wait, a snapshot that VMs run from is handed out no more and goes with the last of them; a caller that gives up
  * waiting leaves it as it was.
@@ -28,6 +29,7 @@ struct removal {
 	char *path;
 	bool files;
 	bool is_waiting;
+	bool files_first;            /* the disk was full */
 	struct catalog_entry *entry; /* while it waits */
 	struct error_detail detail;  /* written by the file thread */
 };
@@ -75,6 +77,24 @@ static int remove_files(void *opaque)
 	return publish_remove(AT_FDCWD, removal->path, &removal->detail);
 }
 
+static void on_saved_again(void *opaque, int result, const struct error_detail *detail)
+{
+	struct removal *removal = opaque;
+
+	if (result)
+		fail_removal(removal, result, detail);
+	else
+		succeed(removal);
+}
+
+static void save_again(struct removal *removal)
+{
+	int failed = snapshots_save(removal->server->snapshots, on_saved_again, removal);
+
+	if (failed)
+		fail_removal(removal, failed, NULL);
+}
+
 static void on_files_removed(void *opaque, int result)
 {
 	struct removal *removal = opaque;
@@ -82,6 +102,8 @@ static void on_files_removed(void *opaque, int result)
 	/* Somebody else has removed them: that is what was wanted. */
 	if (result && result != -ENOENT)
 		fail_removal(removal, result, &removal->detail);
+	else if (removal->files_first)
+		save_again(removal);
 	else
 		succeed(removal);
 }
@@ -91,7 +113,8 @@ static void on_saved(void *opaque, int result, const struct error_detail *detail
 	struct removal *removal = opaque;
 	int failed = result;
 
-	if (!failed && removal->files) {
+	removal->files_first = result == -ENOSPC || result == -EDQUOT;
+	if ((!failed || removal->files_first) && removal->files) {
 		failed = file_thread_submit(removal->server->files, remove_files, on_files_removed, removal);
 		if (!failed)
 			return;

@@ -4,11 +4,15 @@
  * clients are served meanwhile.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -288,4 +292,56 @@ Test(limits, http_connections_have_their_limit)
 	cr_expect_eq(status, 200);
 	json_decref(body);
 	daemon_stop(&daemon);
+}
+
+static void fill(const char *folder)
+{
+	static const char block[4096] = { 1 };
+	char path[128];
+	int file;
+
+	(void)snprintf(path, sizeof(path), "%s/filling", folder);
+	file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	cr_assert_geq(file, 0);
+	while (write(file, block, sizeof(block)) > 0)
+		;
+	cr_assert_eq(errno, ENOSPC);
+	(void)close(file);
+}
+
+/* Removing snapshots is how a user gets room again: it must not take room to do so. */
+Test(limits, a_snapshot_can_be_removed_from_a_full_disk)
+{
+	char disk[] = "/tmp/ember-full-XXXXXX", text[128];
+	struct ember *client;
+	struct daemon daemon;
+	json_t *result;
+
+	cr_assert_not_null(mkdtemp(disk));
+	cr_assert_eq(mount("tmpfs", disk, "tmpfs", 0, "size=4m"), 0, "mounting a tmpfs takes root");
+	(void)snprintf(text, sizeof(text), "{\"state_dir\": \"%s/state\"}", disk);
+	daemon_start(&daemon, text);
+	client = daemon_connect(&daemon);
+	result = client_call(client, "vm.boot", "{\"memory_mib\": 16}");
+	(void)snprintf(text, sizeof(text), "{\"vm\": \"%s\", \"name\": \"large\"}", text_at(result, "vm"));
+	json_decref(result);
+	json_decref(client_call(client, "vm.snapshot", text));
+
+	fill(disk);
+	result = client_call(client, "snapshot.remove", "{\"name\": \"large\", \"files\": true}");
+	cr_expect(json_is_true(at(result, "files_removed")));
+	json_decref(result);
+	(void)ember_free(client);
+	daemon_signal(&daemon, SIGTERM);
+	cr_expect_eq(daemon_wait_end(&daemon), 0);
+
+	daemon_start_again(&daemon);
+	client = daemon_connect(&daemon);
+	result = client_call(client, "snapshot.list", NULL);
+	cr_expect_eq(json_array_size(at(result, "snapshots")), 0, "the catalog was saved");
+	json_decref(result);
+	(void)ember_free(client);
+	daemon_stop(&daemon);
+	cr_assert_eq(umount2(disk, MNT_DETACH), 0);
+	(void)rmdir(disk);
 }
