@@ -171,7 +171,9 @@ void vsock_connection_host_ended(struct vsock_connection *connection)
 	connection->host_ended = true;
 	connection->readable = false;
 	connection->pending |= VSOCK_SEND_SHUTDOWN;
-	if (connection->host_gone) {
+	if (connection->guest_sends_no_more && (connection->buffered == 0 || connection->host_gone)) {
+		vsock_connection_kill(connection);
+	} else if (connection->host_gone) {
 		close_socket(connection);
 		connection->state = VSOCK_CLOSING;
 	}

@@ -12,6 +12,8 @@
 
 #include "devices/virtio/vsock/vsock_private.h"
 
+#define PACKETS_OF_A_ROUND 64 /* so that sockets, and registers, have their turn however fast the guest sends */
+
 _Static_assert(sizeof(struct virtio_vsock_hdr) == 44, "virtio 1.2, section 5.10.6");
 
 static void refuse(struct virtio_vsock *vsock, const struct virtio_vsock_hdr *header)
@@ -147,8 +149,9 @@ bool vsock_receive_from_guest(struct virtio_vsock *vsock)
 	struct virtio_device *device = &vsock->virtio;
 	bool done = false;
 
-	while (vsock->refusal_count < VSOCK_RESETS_MAX && virtio_may_serve(device) &&
-	       virtio_pop(device, VSOCK_QUEUE_TX, &vsock->chain) == 1) {
+	for (unsigned int i = 0; i < PACKETS_OF_A_ROUND && vsock->refusal_count < VSOCK_RESETS_MAX; i++) {
+		if (!virtio_may_serve(device) || virtio_pop(device, VSOCK_QUEUE_TX, &vsock->chain) == 0)
+			break;
 		if (!serve_chain(vsock)) {
 			virtio_fail(device, "a packet is shorter than it says");
 			break;

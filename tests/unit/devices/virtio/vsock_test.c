@@ -287,7 +287,7 @@ Test(virtio_vsock, the_guest_sends_no_more)
 	cr_assert_eq(send(peer, "still here", 10, 0), 10);
 	assert_hears("still here");
 	close(peer);
-	assert_receives(VIRTIO_VSOCK_OP_SHUTDOWN);
+	assert_receives(VIRTIO_VSOCK_OP_RST);
 }
 
 Test(virtio_vsock, the_guest_closes)
