@@ -27,6 +27,7 @@
 #define MACHINE_DISKS_MAX  8
 #define MACHINE_RNGS_MAX   1
 #define MACHINE_VSOCKS_MAX 1
+#define MACHINE_NETS_MAX   4
 
 /* What a warm machine must match to take a snapshot: the part of a VM that is built before a request is known. */
 struct machine_shape {
@@ -37,6 +38,7 @@ struct machine_shape {
 	uint32_t disks;  /* 0 .. MACHINE_DISKS_MAX */
 	uint32_t rngs;   /* 0 .. MACHINE_RNGS_MAX */
 	uint32_t vsocks; /* 0 .. MACHINE_VSOCKS_MAX */
+	uint32_t nets;   /* 0 .. MACHINE_NETS_MAX */
 };
 
 /* Can a snapshot of the one be restored into the other? */
@@ -83,6 +85,7 @@ struct machine_create_times {
 struct machine;
 struct virtio_blk;    /* devices/virtio/blk/blk.h */
 struct virtio_device; /* devices/virtio/virtio.h */
+struct virtio_net;    /* devices/virtio/net/net.h */
 struct virtio_rng;    /* devices/virtio/rng.h */
 struct virtio_vsock;  /* devices/virtio/vsock/vsock.h */
 
@@ -110,8 +113,9 @@ struct machine {
 	struct virtio_blk *disks[MACHINE_DISKS_MAX];
 	struct virtio_rng *rngs[MACHINE_RNGS_MAX];
 	struct virtio_vsock *vsocks[MACHINE_VSOCKS_MAX];
+	struct virtio_net *nets[MACHINE_NETS_MAX];
 	uint32_t window_count;
-	struct machine_window windows[MACHINE_DISKS_MAX + MACHINE_RNGS_MAX + MACHINE_VSOCKS_MAX];
+	struct machine_window windows[MACHINE_DISKS_MAX + MACHINE_RNGS_MAX + MACHINE_VSOCKS_MAX + MACHINE_NETS_MAX];
 	struct machine_callbacks callbacks;
 	struct cpuid_table *cpuid; /* of each vCPU, shape.vcpus tables */
 	struct machine_vcpu handles[MACHINE_VCPUS_MAX];

@@ -19,10 +19,11 @@
 
 #include "devices/virtio/blk/blk.h"
 #include "devices/virtio/mmio.h"
+#include "devices/virtio/net/net.h"
 #include "devices/virtio/rng.h"
 #include "devices/virtio/vsock/vsock.h"
 
-_Static_assert(MACHINE_DISKS_MAX + MACHINE_RNGS_MAX + MACHINE_VSOCKS_MAX <= VIRTIO_MMIO_WINDOWS_MAX,
+_Static_assert(MACHINE_DISKS_MAX + MACHINE_RNGS_MAX + MACHINE_VSOCKS_MAX + MACHINE_NETS_MAX <= VIRTIO_MMIO_WINDOWS_MAX,
 	       "a window for each device");
 
 static int check_count(const char *field, uint32_t count, uint32_t max, struct error_detail *detail)
@@ -43,6 +44,8 @@ int machine_check_virtio(const struct machine_shape *shape, struct error_detail 
 		r = check_count("rngs", shape->rngs, MACHINE_RNGS_MAX, detail);
 	if (r == 0)
 		r = check_count("vsocks", shape->vsocks, MACHINE_VSOCKS_MAX, detail);
+	if (r == 0)
+		r = check_count("nets", shape->nets, MACHINE_NETS_MAX, detail);
 	return r;
 }
 
@@ -107,6 +110,13 @@ static int add_vsock(struct machine *machine, uint32_t instance)
 	return r < 0 ? r : attach(machine, virtio_vsock_device(machine->vsocks[instance]));
 }
 
+static int add_net(struct machine *machine, uint32_t instance)
+{
+	int r = virtio_net_new(instance, &machine->vm.memory, &machine->nets[instance]);
+
+	return r < 0 ? r : attach(machine, virtio_net_device(machine->nets[instance]));
+}
+
 static int add_disk(struct machine *machine, uint32_t instance)
 {
 	int r = virtio_blk_new(instance, &machine->vm.memory, &machine->disks[instance]);
@@ -136,6 +146,8 @@ int machine_add_virtio(struct machine *machine, struct error_detail *detail)
 	r = add_kind(machine, "virtio_rng", machine->shape.rngs, add_rng, detail);
 	if (r == 0)
 		r = add_kind(machine, "virtio_vsock", machine->shape.vsocks, add_vsock, detail);
+	if (r == 0)
+		r = add_kind(machine, "virtio_net", machine->shape.nets, add_net, detail);
 	if (r == 0)
 		r = add_kind(machine, "virtio_blk", machine->shape.disks, add_disk, detail);
 	return r;

@@ -145,5 +145,6 @@ void vm_state_shape(const struct vm_state *state, struct machine_shape *ret_shap
 		.disks = count_devices(state, "virtio_blk"),
 		.rngs = count_devices(state, "virtio_rng"),
 		.vsocks = count_devices(state, "virtio_vsock"),
+		.nets = count_devices(state, "virtio_net"),
 	};
 }

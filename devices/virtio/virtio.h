@@ -190,5 +190,7 @@ bool virtio_in_queue_phase(const struct virtio_device *device);
 /* What virtio devices of every kind ask of the kernel beyond kvm_runtime_syscalls[]; see runtime.c. */
 extern const int virtio_runtime_syscalls[];
 extern const size_t virtio_runtime_syscall_count;
+extern const unsigned long virtio_runtime_ioctls[];
+extern const size_t virtio_runtime_ioctl_count;
 
 #endif
