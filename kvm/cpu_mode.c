@@ -2,8 +2,8 @@
 /*
  * Protected and long mode, as loaders leave them to kernels.
  *
- * Segments are flat. Long mode finds itself on page tables that map the first 4 GiB to themselves by 2 MiB pages, so that a
- * guest reaches its RAM and the interrupt chips above it.
+ * Segments are flat. Long mode finds itself on page tables that map the first 4 GiB to themselves by 2 MiB pages, so
+ * that a guest reaches its RAM and the interrupt chips above it.
  *
  * Sources: Intel SDM volume 3A, 3.4.5 (segment descriptors), 4.5 (4-level paging), 9.8.5 (entering IA-32e mode).
  */

@@ -2,12 +2,12 @@
 /*
  * Writing AML.
  *
- * Every block begins with its own length, in one to four bytes that count themselves (ACPI 6.4, 20.2.4), and is written before that length
- * is known: aml_end() makes room for the length where the block starts and moves the content up. Tables are a few
- * KiB, and are written once a boot.
+ * Every block begins with its own length, in one to four bytes that count themselves (ACPI 6.4, 20.2.4), and is written
+ * before that length is known: aml_end() makes room for the length where the block starts and moves the content up.
+ * Tables are a few KiB, and are written once a boot.
  *
- * A resource template is a Buffer (20.2.5.4): its length, then its size as an integer object, then descriptors, closed by an
- * end tag. Both numbers are put in front by aml_end(), too.
+ * A resource template is a Buffer (20.2.5.4): its length, then its size as an integer object, then descriptors, closed
+ * by an end tag. Both numbers are put in front by aml_end(), too.
  */
 #include "kvm/acpi/aml.h"
 
@@ -188,7 +188,10 @@ static size_t encode_integer(uint64_t value, uint8_t ret_bytes[INTEGER_MAX])
 	return 1 + length;
 }
 
-/* ACPI 6.4, 20.2.4: the length counts its own bytes. One byte holds 6 bits; of more, the first holds 4 and how many follow. */
+/*
+ * ACPI 6.4, 20.2.4: the length counts its own bytes. One byte holds 6 bits; of more, the first holds 4 and how many
+ * follow.
+ */
 static size_t encode_length(size_t content, uint8_t ret_bytes[4])
 {
 	for (size_t extra = 0; extra < 4; extra++) {

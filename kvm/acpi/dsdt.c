@@ -2,12 +2,13 @@
 /*
  * The DSDT: which devices there are, where, and what happens when one of them calls.
  *
- * A hardware-reduced machine has no fixed events. Its events are interrupts of a Generic Event Device (ACPI 6.4, 5.6.9), whose
- * method _EVT is told which interrupt it was, and notifies the device that it belongs to: one interrupt an event, edge-triggered, so that
- * raising it is a write to an eventfd and there is no register to read.
+ * A hardware-reduced machine has no fixed events. Its events are interrupts of a Generic Event Device
+ * (ACPI 6.4, 5.6.9), whose method _EVT is told which interrupt it was, and notifies the device that it belongs to: one
+ * interrupt an event, edge-triggered, so that raising it is a write to an eventfd and there is no register to read.
  *
- * Virtio devices are LNRO0005, as Linux's virtio_mmio driver knows them. The generation ID device is the one of Microsoft's "Virtual
- * Machine Generation ID" paper: ADDR gives the address of the ID in two halves, and 0x80 says that it has changed.
+ * Virtio devices are LNRO0005, as Linux's virtio_mmio driver knows them. The generation ID device is the one of
+ * Microsoft's "Virtual Machine Generation ID" paper: ADDR gives the address of the ID in two halves, and 0x80 says that
+ * it has changed.
  */
 #include <stdio.h>
 

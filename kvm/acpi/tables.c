@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ACPI tables, one after another: RSDP, XSDT, FADT, MADT, DSDT. Each begins on 16 bytes and carries a checksum that makes
- * its bytes sum to zero.
+ * The ACPI tables, one after another: RSDP, XSDT, FADT, MADT, DSDT. Each begins on 16 bytes and carries a checksum that
+ * makes its bytes sum to zero.
  *
- * The machine is hardware-reduced (ACPI 6.4, 4.1): no SCI, no PM timer, no fixed buttons; it is put to sleep through the sleep
- * control register and reset through the reset register. Interrupts need no overrides: each GSI is the IOAPIC pin
- * of its number, edge-triggered and active high unless a device's resources say otherwise, and KVM has the PIT on pin 0 where no override would look
- * for it.
+ * The machine is hardware-reduced (ACPI 6.4, 4.1): no SCI, no PM timer, no fixed buttons; it is put to sleep through
+ * the sleep control register and reset through the reset register. Interrupts need no overrides: each GSI is the IOAPIC
+ * pin of its number, edge-triggered and active high unless a device's resources say otherwise, and KVM has the PIT on
+ * pin 0 where no override would look for it.
  */
 #include "kvm/acpi/tables.h"
 

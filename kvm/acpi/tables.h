@@ -16,7 +16,8 @@
 #define ACPI_GSI_MAX    23 /* the IOAPIC of KVM has 24 pins */
 
 /*
- * What a guest writes to the sleep control register to power off (S5): ACPI 6.4, 4.8.3.7. Other values ask for nothing that we have.
+ * What a guest writes to the sleep control register to power off (S5): ACPI 6.4, 4.8.3.7. Other values ask for nothing
+ * that we have.
  */
 #define ACPI_SLEEP_CONTROL_OFF 0x34
 

@@ -2,10 +2,10 @@
 /*
  * Putting a Linux kernel into guest memory.
  *
- * The kernel comes first, where it wants to be: a bzImage at pref_address (a relocatable one would move itself there from
- * anywhere lower, and no higher place needs less memory), an ELF where its segments say. What it uses before it has read the
- * memory map (init_size; the end of the last segment) must be memory, and stay clear of the initrd, which goes as
- * high as the kernel can take it. Files are read straight into guest memory.
+ * The kernel comes first, where it wants to be: a bzImage at pref_address (a relocatable one would move itself there
+ * from anywhere lower, and no higher place needs less memory), an ELF where its segments say. What it uses before it
+ * has read the memory map (init_size; the end of the last segment) must be memory, and stay clear of the initrd, which
+ * goes as high as the kernel can take it. Files are read straight into guest memory.
  *
  * The order of checks is: everything that can be known from headers, before the first byte is written.
  */

@@ -64,9 +64,9 @@ struct linux_start {
  * boot       the kernel's file may change while it is read; then the guest gets what was read
  * ret_start  filled on success
  *
- * Returns 0; -EOPNOTSUPP (the image has no such entry); -EFBIG (the kernel, its initrd, its command line or its setup data does not fit,
- * in memory or in what the kernel can take); -EINVAL (setup data for a PVH entry, which has no place for it); -ENODATA (a file has become shorter); or -errno of
- * reading. detail says which, and how much memory would do.
+ * Returns 0; -EOPNOTSUPP (the image has no such entry); -EFBIG (the kernel, its initrd, its command line or its setup
+ * data does not fit, in memory or in what the kernel can take); -EINVAL (setup data for a PVH entry, which has no place
+ * for it); -ENODATA (a file has become shorter); or -errno of reading. detail says which, and how much memory would do.
  */
 int linux_boot_load(struct guest_memory *memory, const struct linux_boot *boot, struct linux_start *ret_start,
 		    struct error_detail *detail);

@@ -2,10 +2,10 @@
 /*
  * Parsing a bzImage: Documentation/arch/x86/boot.rst.
  *
- * The file is a boot sector and real-mode code (setup_sects sectors after the first), then the code that is loaded, which
- * holds the packed ELF. The setup header begins at 0x1f1 and ends where its own jump instruction at 0x200 lands, so
- * that a field past that end is absent whatever the protocol number claims. The header is copied once into a structure of our own; every
- * check is made on that copy.
+ * The file is a boot sector and real-mode code (setup_sects sectors after the first), then the code that is loaded,
+ * which holds the packed ELF. The setup header begins at 0x1f1 and ends where its own jump instruction at 0x200 lands,
+ * so that a field past that end is absent whatever the protocol number claims. The header is copied once into a
+ * structure of our own; every check is made on that copy.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -136,7 +136,9 @@ static bool is_power_of_two(uint64_t value)
 	return value != 0 && (value & (value - 1)) == 0;
 }
 
-/* Where it loads and how much it uses. Before protocol 2.10 neither is said, and there is no 64-bit entry to need them. */
+/*
+ * Where it loads and how much it uses. Before protocol 2.10 neither is said, and there is no 64-bit entry to need them.
+ */
 static int describe_run(const struct setup_header *header, size_t header_size, struct kernel_bzimage *bzimage,
 			struct error_detail *detail)
 {

@@ -4,8 +4,8 @@
  *
  * A kernel is loaded by its program headers alone; section headers are not looked at. Two ways in are looked for:
  *
- * - e_entry, which Linux links as the physical address of startup_64 (arch/x86/kernel/vmlinux.lds.S); an entry that is a
- *   virtual address inside a segment is turned into the physical one;
+ * - e_entry, which Linux links as the physical address of startup_64 (arch/x86/kernel/vmlinux.lds.S); an entry that is
+ *   a virtual address inside a segment is turned into the physical one;
  * - the note "Xen" XEN_ELFNOTE_PHYS32_ENTRY, whose descriptor is the physical address of the PVH entry
  *   (include/xen/interface/elfnote.h, docs/misc/pvh.pandoc of Xen).
  *
@@ -203,8 +203,8 @@ static uint64_t note_padded(uint32_t size)
 }
 
 /*
- * Notes are a name and a descriptor, each padded to 4 bytes; those of segments aligned to 8 hold nothing for us. Notes that run out
- * of their segment end the walk: other loaders live with such files, too.
+ * Notes are a name and a descriptor, each padded to 4 bytes; those of segments aligned to 8 hold nothing for us. Notes
+ * that run out of their segment end the walk: other loaders live with such files, too.
  */
 static int walk_notes(const struct image_source *source, const Elf64_Phdr *phdr, struct kernel_elf *elf,
 		      struct error_detail *detail)
@@ -317,7 +317,10 @@ static const uint8_t *find_banner(const uint8_t *chunk, size_t length)
 	return found;
 }
 
-/* Chunks overlap by the longest version; a banner that begins in the overlap is left to the next chunk, which has all of it. */
+/*
+ * Chunks overlap by the longest version; a banner that begins in the overlap is left to the next chunk, which has all
+ * of it.
+ */
 int kernel_image_find_version(const struct image_source *source, struct kernel_image *image)
 {
 	const size_t overlap = sizeof(BANNER) - 1 + KERNEL_VERSION_MAX;

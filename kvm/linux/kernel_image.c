@@ -2,8 +2,8 @@
 /*
  * Telling what a kernel's file is.
  *
- * An ELF and a bzImage are known by their magic numbers and parsed by elf.c and bzimage.c. Everything else is refused, and
- * what a user is likely to hand us by mistake (a kernel of another architecture, a compressed file, an initrd) is
+ * An ELF and a bzImage are known by their magic numbers and parsed by elf.c and bzimage.c. Everything else is refused,
+ * and what a user is likely to hand us by mistake (a kernel of another architecture, a compressed file, an initrd) is
  * refused by name.
  */
 #include "kvm/linux/kernel_image.h"

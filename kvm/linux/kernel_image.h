@@ -86,15 +86,18 @@ struct kernel_elf {
 struct kernel_image {
 	enum kernel_format format;
 	uint64_t size; /* bytes of the file */
-	char version
-		[KERNEL_VERSION_MAX]; /* "6.1.0-18-amd64 (debian-kernel@...) #1 SMP ..."; printable ASCII; "" when it has none */
+	/* "6.1.0-18-amd64 (debian-kernel@...) #1 SMP ...": printable ASCII; "" when it has none */
+	char version[KERNEL_VERSION_MAX];
 	union {
 		struct kernel_bzimage bzimage;
 		struct kernel_elf elf;
 	};
 };
 
-/* The names that people use: "bzimage", "elf"; "bzimage", "elf64", "pvh"; "none", "gzip", "xz", ...; NULL for a value that is none. */
+/*
+ * The names that people use: "bzimage", "elf"; "bzimage", "elf64", "pvh"; "none", "gzip", "xz", ...; NULL for a value
+ * that is none.
+ */
 const char *kernel_format_name(enum kernel_format format);
 const char *kernel_entry_name(enum kernel_entry entry);
 const char *kernel_packing_name(enum kernel_packing packing);
@@ -108,8 +111,9 @@ int kernel_entry_parse(const char *name, enum kernel_entry *ret_entry);
  * source     the whole file
  * ret_image  filled on success; plain data, nothing to release
  *
- * Returns 0; -ENODATA (empty or truncated); -ENOEXEC (not a kernel); -EOPNOTSUPP (for another architecture, or a boot protocol
- * before 2.06); -EINVAL (a header that contradicts itself or the file); or -errno from reading. detail names what is wrong.
+ * Returns 0; -ENODATA (empty or truncated); -ENOEXEC (not a kernel); -EOPNOTSUPP (for another architecture, or a boot
+ * protocol before 2.06); -EINVAL (a header that contradicts itself or the file); or -errno from reading. detail names
+ * what is wrong.
  */
 int kernel_image_parse(const struct image_source *source, struct kernel_image *ret_image, struct error_detail *detail);
 
@@ -117,8 +121,8 @@ int kernel_image_parse(const struct image_source *source, struct kernel_image *r
 bool kernel_image_has_entry(const struct kernel_image *image, enum kernel_entry entry);
 
 /*
- * The version of an ELF, from the banner in its data ("Linux version ..."), which kernel_image_parse() does not look for
- * because it reads the whole file. version is left empty where there is no banner.
+ * The version of an ELF, from the banner in its data ("Linux version ..."), which kernel_image_parse() does not look
+ * for because it reads the whole file. version is left empty where there is no banner.
  *
  * Returns 0, or -errno from reading.
  */

@@ -19,7 +19,10 @@ int kernel_elf_parse(const struct image_source *source, struct kernel_image *ret
 /* How bytes that begin so are packed. Takes any length. */
 enum kernel_packing kernel_packing_of(const uint8_t *bytes, size_t length);
 
-/* Copy text out of a file up to a NUL or a line's end: printable ASCII stays, anything else becomes '?'; the result is always terminated. */
+/*
+ * Copy text out of a file up to a NUL or a line's end: printable ASCII stays, anything else becomes '?'; the result is
+ * always terminated.
+ */
 void kernel_copy_text(char *ret_text, size_t text_size, const uint8_t *bytes, size_t length);
 
 #endif

@@ -3,10 +3,10 @@
  * Taking the ELF out of a bzImage.
  *
  * The kernel's build packs vmlinux with one of several programs and, for all but gzip (whose format holds it already),
- * appends the unpacked size as four little-endian bytes (scripts/Makefile.lib, size_append). Each unpacker here pulls input through a
- * struct flow and pushes output through it: the flow holds both bounds, so that no unpacker can read past the
- * payload or write more than the caller allows. A stream that ends early, or leaves more than that size behind it, is
- * an error; so is a size that is not what came out.
+ * appends the unpacked size as four little-endian bytes (scripts/Makefile.lib, size_append). Each unpacker here pulls
+ * input through a struct flow and pushes output through it: the flow holds both bounds, so that no unpacker can read
+ * past the payload or write more than the caller allows. A stream that ends early, or leaves more than that size behind
+ * it, is an error; so is a size that is not what came out.
  */
 #include "kvm/linux/unpack.h"
 
@@ -259,7 +259,10 @@ static int unpack_zstd(struct flow *flow)
 	return result;
 }
 
-/* The legacy frame: a magic number, then blocks of at most 8 MiB unpacked, each behind its packed size. Only the size trailer follows. */
+/*
+ * The legacy frame: a magic number, then blocks of at most 8 MiB unpacked, each behind its packed size. Only the size
+ * trailer follows.
+ */
 static int unpack_lz4(struct flow *flow)
 {
 	const size_t packed_max = (size_t)LZ4_COMPRESSBOUND(LZ4_BLOCK);

@@ -33,8 +33,9 @@ struct unpack_sink unpack_sink_to_file(const int *fd);
  *
  * Memory in use is bounded whatever the payload says: 128 MiB and a little, for zstd's and xz's windows.
  *
- * Returns 0; -ENODATA (no payload, or it is truncated); -EOPNOTSUPP (packed in a way that we do not unpack: bzip2, lzma, lzo); -EBADMSG
- * (corrupt); -EFBIG (more than max_size); -ENOMEM; or -errno of reading or of the sink. After an error the sink may have got a part.
+ * Returns 0; -ENODATA (no payload, or it is truncated); -EOPNOTSUPP (packed in a way that we do not unpack: bzip2,
+ * lzma, lzo); -EBADMSG (corrupt); -EFBIG (more than max_size); -ENOMEM; or -errno of reading or of the sink. After an
+ * error the sink may have got a part.
  */
 int kernel_unpack(const struct image_source *source, const struct kernel_bzimage *bzimage, uint64_t max_size,
 		  const struct unpack_sink *sink, uint64_t *ret_size, struct error_detail *detail);

@@ -2,8 +2,8 @@
 /*
  * A kernel's file, from its first byte to its last in guest memory: parsed, unpacked, loaded for every entry.
  *
- * Properties: whatever the parser accepts lies inside the file and, once loaded, inside memory; what is refused says why; the unpacker
- * writes no more than it was allowed.
+ * Properties: whatever the parser accepts lies inside the file and, once loaded, inside memory; what is refused says
+ * why; the unpacker writes no more than it was allowed.
  */
 #include "fuzz.h"
 #include "kvm/linux/boot.h"

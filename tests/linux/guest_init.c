@@ -2,9 +2,9 @@
 /*
  * The init of test guests: linked statically, alone in its initramfs but for kernel modules.
  *
- * It loads the modules that "ember.modules=a,b" on the kernel's command line names (/modules/a.ko, ...), reports what it
- * sees, does the jobs that "ember.do=a,b" names, and ends as "ember.end=" asks: poweroff, reboot, panic, or triple (a triple
- * fault, with reboot=t on the command line).
+ * It loads the modules that "ember.modules=a,b" on the kernel's command line names (/modules/a.ko, ...), reports what
+ * it sees, does the jobs that "ember.do=a,b" names, and ends as "ember.end=" asks: poweroff, reboot, panic, or triple
+ * (a triple fault, with reboot=t on the command line).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,9 @@
  * Work across a snapshot.
  *
  * Each thread is bound to its CPU. A round writes a pattern over the thread's memory and sums it, then sleeps for a
- * few milliseconds, so that half of the threads' life is computation, which a lost register or page would change, and half is timers,
- * which a lost interrupt would stop. A watcher signals the host while all of them are at it.
+ * few milliseconds, so that half of the threads' life is computation, which a lost register or page would change, and
+ * half is timers, which a lost interrupt would stop. The first thread to be half way signals the host,
+ * while all of them are at it.
  */
 #include "guest_work.h"
 

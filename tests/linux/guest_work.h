@@ -6,8 +6,8 @@
 #define EMBER_TESTS_LINUX_GUEST_WORK_H
 
 /*
- * One thread a CPU fills and sums memory and sleeps between rounds; half way through, event 1 is signalled to the host. Prints a line
- * when it is done: "guest: work sum=X slept=N", where X depends on nothing but the number of CPUs.
+ * One thread a CPU fills and sums memory and sleeps between rounds; half way through, event 1 is signalled to the host.
+ * Prints a line when it is done: "guest: work sum=X slept=N", where X depends on nothing but the number of CPUs.
  */
 void guest_work(void);
 

@@ -8,9 +8,9 @@
  *
  * The guest's console goes to stdout. The last line is "linux_vm: END after MS ms", where END is power_off, panic,
  * timeout, or what machine_exit_name() gives ("reset", "shutdown", ...); the exit status is 0 for all but timeout. A
- * bzImage that is to be entered as an ELF is unpacked first. With --snapshot, the machine is paused, saved and let go on when the
- * guest signals event 1. Such a machine, like a restored one, has no ports for power-off and panic: snapshots know only
- * the devices that every machine has.
+ * bzImage that is to be entered as an ELF is unpacked first. With --snapshot, the machine is paused, saved and let go
+ * on when the guest signals event 1. Such a machine, like a restored one, has no ports for power-off and panic:
+ * snapshots know only the devices that every machine has.
  *
  * The main thread waits for what happens and copies the console; everything else happens on vCPU threads.
  */

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs the Linux tests: a stock Debian kernel on a KVM that behaves like hardware's, which is nested SVM in a machine that
-# QEMU emulates.
+# Runs the Linux tests: a stock Debian kernel on a KVM that behaves like hardware's, which is nested SVM in a machine
+# that QEMU emulates.
 #
 # Usage: tests/linux/run.sh [--build-dir DIR] [--name NAME] [--cpus N] [CASE...]
 #   --build-dir DIR  take the programs from there; without it, install what is missing, build a release, and take that
@@ -181,8 +181,8 @@ build_outer()
 	pack "$folder" "$work/outer.cpio"
 }
 
-# The outer machine. Its last words are the sum; an end without them is a failure. It has no XSAVE: QEMU's emulation lets
-# a nested guest's XSETBV through to the outer machine's own register, which no KVM can make sense of.
+# The outer machine. Its last words are the sum; an end without them is a failure. It has no XSAVE: QEMU's emulation
+# lets a nested guest's XSETBV through to the outer machine's own register, which no KVM can make sense of.
 run_outer()
 {
 	local status=0
@@ -206,7 +206,8 @@ work=$cache/$name
 log=$work/console.log
 mkdir -p "$work"
 for program in qemu-system-x86_64 busybox cpio; do
-	command -v "$program" >/dev/null || fail "there is no $program: .cmake/install_dependencies.sh linux installs it"
+	command -v "$program" >/dev/null ||
+		fail "there is no $program: .cmake/install_dependencies.sh linux installs it"
 done
 
 exec {lock}>"$cache/.lock"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AML comes out byte for byte as ACPI 6.4, chapter 20, has it; what it cannot hold is an error, and a small buffer is never overrun.
+ * AML comes out byte for byte as ACPI 6.4, chapter 20, has it; what it cannot hold is an error, and a small buffer is
+ * never overrun.
  */
 #include "kvm/acpi/aml.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tables lead from the RSDP to each other, sum to zero, describe the machine that was asked for, and are accepted by
- * ACPICA's disassembler and compiler without an error or a warning.
+ * The tables lead from the RSDP to each other, sum to zero, describe the machine that was asked for, and are accepted
+ * by ACPICA's disassembler and compiler without an error or a warning.
  */
 #include "kvm/acpi/tables.h"
 
