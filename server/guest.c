@@ -176,7 +176,7 @@ static void on_gone(void *opaque, const char *reason, const char *detail)
 		LIST_REMOVE(waiter, link);
 		waiter->heard(waiter, vm, GUEST_NEWS_GONE);
 	}
-	if (!vm->detached)
+	if (vm->leased)
 		connection_lease_remove(&vm->lease);
 	if (vm->snapshot)
 		snapshot_release(vm->server, vm->snapshot, vm->holder);
@@ -190,7 +190,7 @@ static void on_lease_lost(struct connection_lease *lease)
 	struct guest *vm = // NOLINT(bugprone-casting-through-void)
 		(void *)((char *)lease - offsetof(struct guest, lease));
 
-	vm->detached = true;
+	vm->leased = false;
 	pool_vm_stop(vm->pool_vm, false, "client_disconnected");
 }
 
@@ -235,7 +235,8 @@ void guest_begin(struct guest *vm, struct pool_vm *pool_vm, const struct pool_st
 	vm->number = pool_vm_number(pool_vm);
 	(void)guest_id_text(vm->number, vm->id);
 	TAILQ_INSERT_TAIL(&vm->server->vms, vm, link);
-	if (!vm->detached) {
+	if (!vm->detached && connection) {
+		vm->leased = true;
 		vm->lease.lost = on_lease_lost;
 		connection_lease_add(connection, &vm->lease);
 	}

@@ -45,10 +45,11 @@ struct guest {
 	uint64_t holder;                /* as whom it holds the snapshot */
 	bool cold;
 	bool detached;
-	struct connection_lease lease; /* where it is not detached */
-	bool counted;                  /* among those that a drain waits for */
-	uint64_t started_ns;           /* CLOCK_MONOTONIC: its time stamps count from here */
-	bool exited;                   /* the machine has ended; the reason is known */
+	bool leased; /* to a connection that is there */
+	struct connection_lease lease;
+	bool counted;        /* among those that a drain waits for */
+	uint64_t started_ns; /* CLOCK_MONOTONIC: its time stamps count from here */
+	bool exited;         /* the machine has ended; the reason is known */
 	char exit_reason[64];
 	char exit_detail[512]; /* UTF-8, whatever the worker said */
 	struct guest_signal signals[GUEST_SIGNAL_COUNT];

@@ -136,9 +136,7 @@ static void on_started(void *opaque, const struct pool_result *result, struct po
 		vm->snapshot = steal_pointer(start->entry);
 		vm->holder = snapshot_hand_over(start->server, vm->snapshot, start->holder, pool_vm_number(pool_vm));
 	}
-	/* The client went away at the last moment: there is nobody to lease it to. */
-	if (!call)
-		vm->detached = true;
+	/* Without a call, the client went away at the last moment: there is nobody to lease it to. */
 	guest_begin(start->vm, pool_vm, started, call ? call->origin.connection : NULL);
 	start->vm = NULL;
 	free_start(start);

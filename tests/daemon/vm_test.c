@@ -296,6 +296,30 @@ DAEMON_TEST(vm, a_connection_takes_its_vms_with_it_and_leaves_the_detached)
 	json_decref(detached);
 }
 
+/* Its process is held so that there is time to look at the VM while it is being stopped. */
+DAEMON_TEST(vm, a_vm_whose_client_has_gone_does_not_pass_for_detached)
+{
+	json_t *info, *vms, *vm, *list, *leased;
+	size_t i, seen;
+	struct raw owner;
+
+	raw_connect(&owner, daemon_under_test.socket_path);
+	leased = raw_call(&owner, "vm.boot", "{\"memory_mib\": 8}");
+	info = callf(client, "vm.info", "{\"vm\": \"%s\"}", text_at(leased, "result.vm"));
+	cr_assert_eq(kill((pid_t)int_at(info, "pid"), SIGSTOP), 0);
+	raw_close(&owner);
+	do {
+		list = client_call(client, "vm.list", NULL);
+		vms = at(list, "vms");
+		json_array_foreach(vms, i, vm)
+			cr_assert(json_is_false(at(vm, "detached")), "%s", text_at(vm, "state"));
+		seen = json_array_size(vms);
+		json_decref(list);
+	} while (seen > 0);
+	json_decref(info);
+	json_decref(leased);
+}
+
 DAEMON_TEST(vm, subscribers_hear_of_a_vms_life)
 {
 	static const char *const expected[] = { "started", "ready", "paused", "resumed", "ended" };
