@@ -2,8 +2,8 @@
 /*
  * A call: one request in progress, and the promise that it gets exactly one answer.
  *
- * A method's implementation is handed a call and ends it, now or later, with call_reply() or call_fail(), which take the call over.
- * One that answers later says with call_on_abandon() how to give up: the deadline, rpc.cancel, a lost
+ * A method's implementation is handed a call and ends it, now or later, with call_reply() or call_fail(), which take
+ * the call over. One that answers later says with call_on_abandon() how to give up: the deadline, rpc.cancel, a lost
  * client or the daemon's end may take the call away at any time in between.
  */
 #ifndef EMBER_SERVER_CALL_H
@@ -25,7 +25,9 @@ struct server;
 struct call_origin_ops {
 	/* The call has begun; it may be abandoned until answer() is called. */
 	void (*begun)(void *opaque, struct call *call);
-	/* Exactly once. One of result and error is NULL; both belong to the caller. The call is gone when it returns. */
+	/*
+	 * Exactly once. One of result and error is NULL; both belong to the caller. The call is gone when it returns.
+	 */
 	void (*answer)(void *opaque, const json_t *result, const struct rpc_error *error);
 	/* params: {"phase", "done", "total", "unit"}, taken over. NULL where the origin has no use for progress. */
 	void (*progress)(void *opaque, json_t *params);

@@ -86,7 +86,10 @@ struct config {
 	uint32_t drain_timeout_ms;
 };
 
-/* Told of each thing wrong: the option's path ("limits.line_bytes", "pool.shapes[1].max", or a file name) and a sentence. */
+/*
+ * Told of each thing wrong: the option's path ("limits.line_bytes", "pool.shapes[1].max", or a file name) and a
+ * sentence.
+ */
 struct config_report {
 	void *opaque;
 	void (*error)(void *opaque, const char *path, const char *message);

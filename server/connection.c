@@ -3,11 +3,11 @@
  * Bytes in and out of one client, and the connection's life.
  *
  * Input is read as far as it can be served: a client whose unread output is over output_pause_bytes is not read from,
- * and lines it sent already stay in the buffer, until it has read half of that. So a client that sends and never reads costs a bounded
- * amount of memory and its own time. What a client did not ask for (events, answers of calls that were open already) may still come
- * on top, up to output_drop_bytes; past that it is disconnected.
+ * and lines it sent already stay in the buffer, until it has read half of that. So a client that sends and never
+ * reads costs a bounded amount of memory and its own time. What a client did not ask for (events, answers of calls
+ * that were open already) may still come on top, up to output_drop_bytes; past that it is disconnected.
  *
- * One turn serves LINES_A_TURN lines at most and then lets other clients have theirs.
+ * One turn serves lines for TURN_NS and then lets other clients have theirs.
  *
  * A client that shuts down its sending side ("echo ... | nc") still gets the answers to what it asked; when nothing is
  * open any more, the connection ends. In that state epoll reports the end of input for ever, so the socket is not
@@ -31,7 +31,7 @@
 #include "server/log.h"
 
 #define READ_SIZE           65536
-#define LINES_A_TURN        64
+#define TURN_NS             (2 * NANOSECONDS_PER_MS)
 #define HALF_CLOSED_POLL_MS 200
 
 uint64_t connection_number(const struct connection *connection)
@@ -147,9 +147,9 @@ void connection_send(struct connection *connection, char *text)
 /* Serve lines that have arrived, as far as one turn goes. Returns false where the turn ended before the input. */
 static bool serve_input(struct connection *connection)
 {
-	int lines;
+	uint64_t end_ns = clock_now_ns() + TURN_NS;
 
-	for (lines = 0; lines < LINES_A_TURN; lines++) {
+	do {
 		struct evbuffer_iovec chunk;
 		const char *input, *line;
 		size_t length, line_length;
@@ -172,7 +172,7 @@ static bool serve_input(struct connection *connection)
 		else if (event < 0)
 			connection_fail(connection, "out of memory for a request");
 		(void)evbuffer_drain(connection->input, chunk.iov_len - length);
-	}
+	} while (clock_now_ns() < end_ns);
 	return false;
 }
 

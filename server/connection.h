@@ -64,7 +64,10 @@ int connection_subscribe(struct connection *connection, unsigned int kinds, uint
 /* Bytes of answers that clients have not taken yet, of all connections. */
 size_t connections_unsent(const struct server *server);
 
-/* Abandon every open call of every connection: the daemon is stopping. The answers are sent as far as the sockets take them. */
+/*
+ * Abandon every open call of every connection: the daemon is stopping. The answers are sent as far as the sockets
+ * take them.
+ */
 void connections_abandon_calls(struct server *server);
 
 /* End all connections now; calls still open are abandoned with the daemon's end as the reason. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What connection.c (bytes in and out, life and death) and connection_requests.c (requests, answers, subscriptions) share.
+ * What connection.c (bytes in and out, life and death) and connection_requests.c (requests, answers, subscriptions)
+ * share.
  */
 #ifndef EMBER_SERVER_CONNECTION_PRIVATE_H
 #define EMBER_SERVER_CONNECTION_PRIVATE_H

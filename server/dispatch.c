@@ -73,7 +73,10 @@ int dispatch_check(struct error_detail *detail)
 	return 0;
 }
 
-/* Everything that can be wrong with a request before it is served. Returns 0 with new params, or an error that is set. */
+/*
+ * Everything that can be wrong with a request before it is served. Returns 0 with new params, or an error that is
+ * set.
+ */
 static int check_request(const struct server *server, const struct method *method, enum role role, const json_t *params,
 			 json_t **ret_params, struct rpc_error *error)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One thread for file work that blocks (fsync, rename, unlink, reading a configuration), so that the event loop never does.
+ * One thread for file work that blocks (fsync, rename, unlink, reading a configuration), so that the event loop never
+ * does.
  */
 #ifndef EMBER_SERVER_FILE_THREAD_H
 #define EMBER_SERVER_FILE_THREAD_H

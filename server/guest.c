@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool tells what a VM does (started, signalled, more output, exited, gone), this file keeps it, and passes it on to
- * waiting calls and to subscribers.
+ * The pool tells what a VM does (started, signalled, more output, exited, gone), this file keeps it, and passes it on
+ * to waiting calls and to subscribers.
  *
  * A VM that is not detached hangs from its client's connection by a lease; when the connection ends, so does the VM. A
  * VM counts for drains as long as its machine may run: from the start's request until it exits or is gone.

@@ -2,8 +2,8 @@
 /*
  * The daemon's VMs: what clients call them, what became of them, and who waits for what of them.
  *
- * A struct guest stands beside a pool_vm from the start's success until the pool says that it is gone; a VM whose machine
- * has ended by itself stays, with its console, until it is released.
+ * A struct guest stands beside a pool_vm from the start's success until the pool says that it is gone; a VM whose
+ * machine has ended by itself stays, with its console, until it is released.
  */
 #ifndef EMBER_SERVER_GUEST_H
 #define EMBER_SERVER_GUEST_H

@@ -2,9 +2,9 @@
 /*
  * evhttp parses and writes HTTP; this file maps requests to calls and calls' ends to answers.
  *
- * evhttp serves one request of a connection at a time and frees it with the connection. An http_request therefore lives from the
- * request's arrival until its answer is sent (on_sent) or the connection is gone (on_closed), whichever comes
- * first; in the second case its call is abandoned, like that of any client that leaves.
+ * evhttp serves one request of a connection at a time and frees it with the connection. An http_request therefore
+ * lives from the request's arrival until its answer is sent (on_sent) or the connection is gone (on_closed),
+ * whichever comes first; in the second case its call is abandoned, like that of any client that leaves.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -12,7 +12,10 @@
 
 #include "proto/text_encoding.h"
 
-/* A string in which what is not UTF-8 is replaced, so that a hostile text costs an answer nothing. NULL: out of memory. */
+/*
+ * A string in which what is not UTF-8 is replaced, so that a hostile text costs an answer nothing. NULL: out of
+ * memory.
+ */
 static inline json_t *json_lossy(const char *text)
 {
 	json_t *json = json_string(text);

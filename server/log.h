@@ -74,7 +74,9 @@ void log_configure(enum log_level level, enum log_format format);
  */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
-/* Lines of one kind that clients can cause at will: so many a second at most, the others are counted. Starts as zero. */
+/*
+ * Lines of one kind that clients can cause at will: so many a second at most, the others are counted. Starts as zero.
+ */
 #define LOG_LIMIT_LINES 20
 
 struct log_limit {

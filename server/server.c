@@ -218,6 +218,7 @@ struct server *server_free(struct server *server)
 	(void)pool_free(server->pool);
 	(void)snapshots_close(server->snapshots);
 	(void)file_thread_free(server->files);
+	json_decref(server->openrpc);
 	if (server->demo_image >= 0)
 		(void)close(server->demo_image);
 	if (server->accept_pause)

@@ -11,6 +11,7 @@
 
 #include <event2/event.h>
 #include <event2/listener.h>
+#include <jansson.h>
 
 #include "kvm/error_detail.h"
 #include "server/config.h"
@@ -45,6 +46,7 @@ struct server {
 	struct pool *pool;
 	struct snapshots *snapshots;
 	TAILQ_HEAD(, guest) vms; /* in order of their start */
+	json_t *openrpc;         /* rpc.discover's answer; NULL: nobody has asked yet */
 	int demo_image;          /* the demo guest's flat image, in a sealed memory file */
 
 	struct unix_listener *listener;

@@ -60,8 +60,8 @@ int snapshots_save(struct snapshots *snapshots,
 uint64_t snapshots_start_holder(struct snapshots *snapshots);
 
 /*
- * Hold an entry for a VM instead of for the start that became it; where that cannot be (the entry is being removed, or memory
- * is short) the start's hold stays.
+ * Hold an entry for a VM instead of for the start that became it; where that cannot be (the entry is being removed,
+ * or memory is short) the start's hold stays.
  *
  * Returns the holder to release when the VM is gone.
  */

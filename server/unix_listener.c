@@ -2,10 +2,10 @@
 /*
  * How two daemons do not share one path, and a dead one does not block it for ever:
  *
- * The owner holds an flock(2) on PATH.lock for as long as it lives; the kernel drops the lock with the process. Under the lock,
- * a socket that is there already is probed with connect(2): one that answers belongs to somebody who
- * knows no lock, one that refuses is stale and is unlinked. The lock file is removed at the end, so whoever takes the
- * lock checks that the file it locked is still the one at the path.
+ * The owner holds an flock(2) on PATH.lock for as long as it lives; the kernel drops the lock with the process. Under
+ * the lock, a socket that is there already is probed with connect(2): one that answers belongs to somebody who knows
+ * no lock, one that refuses is stale and is unlinked. The lock file is removed at the end, so whoever takes the lock
+ * checks that the file it locked is still the one at the path.
  *
  * The socket is bound under a umask that lets nobody in, and gets its group and mode before its owner calls listen(2).
  */

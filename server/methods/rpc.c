@@ -12,10 +12,12 @@
 
 void method_rpc_discover(struct call *call)
 {
-	json_t *document = NULL;
+	struct server *server = call->server;
 
-	(void)openrpc_document(EMBER_VERSION, &document);
-	call_reply(call, document);
+	/* It never changes, so it is formed once. */
+	if (!server->openrpc)
+		(void)openrpc_document(EMBER_VERSION, &server->openrpc);
+	call_reply(call, json_incref(server->openrpc));
 }
 
 void method_rpc_cancel(struct call *call)

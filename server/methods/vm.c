@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "devices/signal_port.h"
 #include "server/cleanup.h"
@@ -278,7 +279,7 @@ void method_vm_wait(struct call *call)
 	}
 
 	wait->call = call;
-	wait->kind = what[0] == 'e' && what[1] == 'x' ? WAIT_EXIT : WAIT_SIGNAL;
+	wait->kind = strcmp(what, "exit") == 0 ? WAIT_EXIT : WAIT_SIGNAL;
 	wait->number = (int)param_int(call->params, "event", SIGNAL_READY);
 	wait->after = (uint64_t)param_int(call->params, "after", 0);
 	wait->waiter.heard = on_wait_news;

@@ -77,6 +77,7 @@ static void refused(int code, const char *text)
 		wanted = json_loads(params, 0, NULL);
 		cr_expect_lt(ember_call(client, methods[i], wanted, WAIT_MS, &result, &error), 0, "%s succeeded",
 			     methods[i]);
+		expect_documented(methods[i], error.code);
 		cr_expect_eq(error.code, code, "%s: %d %s", methods[i], error.code, error.message);
 		cr_expect(strstr(error.message, text), "%s does not say \"%s\": %s", methods[i], text, error.message);
 		ember_error_release(&error);

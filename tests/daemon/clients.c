@@ -209,6 +209,8 @@ json_t *raw_call(struct raw *raw, const char *method, const char *params)
 	}
 	answer = raw_receive_answer(raw);
 	cr_assert_eq(int_at(answer, "id"), last_id);
+	if (json_object_get(answer, "error"))
+		expect_documented(method, (int)int_at(answer, "error.code"));
 	return answer;
 }
 
@@ -253,6 +255,23 @@ json_t *client_call(struct ember *client, const char *method, const char *params
 	return result;
 }
 
+static bool lists(const enum rpc_code *codes, int code)
+{
+	for (; codes && *codes != RPC_OK; codes++)
+		if ((int)*codes == code)
+			return true;
+	return false;
+}
+
+void expect_documented(const char *method_name, int code)
+{
+	const struct method *method = method_find(method_name);
+
+	cr_expect(!method || lists(method->errors, code) || lists(method_common_errors(), code),
+		  "%s answered with %d (%s), which its row does not name", method_name, code,
+		  rpc_code_info((enum rpc_code)code)->meaning);
+}
+
 int client_fail(struct ember *client, const char *method, const char *params, json_t **ret_data)
 {
 	json_t *wanted = parse_params(params), *result = NULL;
@@ -263,6 +282,7 @@ int client_fail(struct ember *client, const char *method, const char *params, js
 		     result ? json_dumps(result, 0) : error.message);
 	cr_expect(error.message[0], "an error without a sentence");
 	code = error.code;
+	expect_documented(method, code);
 	if (ret_data)
 		*ret_data = json_incref(error.data);
 	ember_error_release(&error);

@@ -134,6 +134,9 @@ json_t *client_call(struct ember *client, const char *method, const char *params
 /* Call a method that must fail. Returns the error's code; field and detail checks use the error object. */
 int client_fail(struct ember *client, const char *method, const char *params, json_t **ret_data);
 
+/* An error may only be one that the method's row of the protocol's table names. Called for all that goes through here. */
+void expect_documented(const char *method_name, int code);
+
 /* A member of an object by path: "kvm.tsc_khz", "vms.0.vm"; the test fails where it is missing. */
 json_t *at(const json_t *json, const char *path);
 const char *text_at(const json_t *json, const char *path);
