@@ -27,7 +27,7 @@ static const char *const role_names[] = {
 
 static const enum rpc_code common_errors[] = {
 	RPC_INVALID_PARAMS,    RPC_INTERNAL_ERROR, RPC_IN_FLIGHT_LIMIT,   RPC_CANCELLED, RPC_INTERNAL,
-	RPC_DEADLINE_EXCEEDED, RPC_UNAVAILABLE,    RPC_PERMISSION_DENIED, RPC_OK,
+	RPC_DEADLINE_EXCEEDED, RPC_UNAVAILABLE,    RPC_PERMISSION_DENIED, RPC_DRAINING,  RPC_OK,
 };
 
 const struct method *method_find(const char *name)

@@ -313,8 +313,8 @@ static const struct param params_rpc_cancel[] = {
 };
 
 static const enum rpc_code errors_start[] = {
-	RPC_POOL_EXHAUSTED,   RPC_SHAPE_FAILING, RPC_DRAINING,         RPC_WORKER_DIED, RPC_NOT_FOUND,
-	RPC_INVALID_ARGUMENT, RPC_HOST_MISMATCH, RPC_SNAPSHOT_DAMAGED, RPC_OK,
+	RPC_POOL_EXHAUSTED, RPC_SHAPE_FAILING,    RPC_WORKER_DIED,        RPC_NOT_FOUND,           RPC_INVALID_ARGUMENT,
+	RPC_HOST_MISMATCH,  RPC_SNAPSHOT_DAMAGED, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
 };
 static const enum rpc_code errors_vm[] = { RPC_NOT_FOUND, RPC_WRONG_VM_STATE, RPC_WORKER_DIED, RPC_OK };
 static const enum rpc_code errors_vm_snapshot[] = {
@@ -323,11 +323,16 @@ static const enum rpc_code errors_vm_snapshot[] = {
 	RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
 };
 static const enum rpc_code errors_register[] = {
-	RPC_ALREADY_EXISTS, RPC_NOT_FOUND, RPC_INVALID_ARGUMENT, RPC_SNAPSHOT_DAMAGED, RPC_HOST_MISMATCH, RPC_OK,
+	RPC_ALREADY_EXISTS,  RPC_NOT_FOUND,          RPC_INVALID_ARGUMENT,    RPC_SNAPSHOT_DAMAGED, RPC_HOST_MISMATCH,
+	RPC_SNAPSHOT_IN_USE, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_ABORTED,          RPC_OK,
 };
-static const enum rpc_code errors_snapshot[] = { RPC_NOT_FOUND, RPC_SNAPSHOT_DAMAGED, RPC_OK };
-static const enum rpc_code errors_remove[] = { RPC_NOT_FOUND, RPC_SNAPSHOT_IN_USE, RPC_OK };
-static const enum rpc_code errors_configure[] = { RPC_RESOURCE_EXHAUSTED, RPC_DRAINING, RPC_OK };
+static const enum rpc_code errors_snapshot[] = {
+	RPC_NOT_FOUND, RPC_SNAPSHOT_DAMAGED, RPC_HOST_MISMATCH, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
+};
+static const enum rpc_code errors_remove[] = {
+	RPC_NOT_FOUND, RPC_SNAPSHOT_IN_USE, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
+};
+static const enum rpc_code errors_configure[] = { RPC_RESOURCE_EXHAUSTED, RPC_OK };
 static const enum rpc_code errors_subscribe[] = { RPC_RESOURCE_EXHAUSTED, RPC_OK };
 
 static const struct method methods[] = {
