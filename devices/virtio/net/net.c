@@ -49,6 +49,7 @@ struct virtio_net {
 	bool offloads_set; /* the TAP device knows what this driver can do */
 	bool readable;     /* the TAP device may have a frame */
 	bool blocked;      /* it takes none at the moment */
+	bool gone;         /* it gives and takes nothing any more */
 	struct rate_limit to_guest;
 	struct rate_limit from_guest;
 	struct virtqueue_chain chain;
@@ -263,12 +264,14 @@ static uint64_t serve_to_guest(struct virtio_net *net)
 /* What has happened to the TAP device during the sleep. */
 static void note_watches(struct virtio_net *net)
 {
-	short events = net->virtio.thread.watch_count > WATCH_TAP ? net->watches[WATCH_TAP].revents : 0;
+	int events = net->virtio.thread.watch_count > WATCH_TAP ? net->watches[WATCH_TAP].revents : 0;
 
 	if (events & (POLLIN | POLLHUP | POLLERR))
 		net->readable = true;
 	if (events & (POLLOUT | POLLHUP | POLLERR))
 		net->blocked = false;
+	if (events & (POLLHUP | POLLERR | POLLNVAL))
+		net->gone = true;
 	net->virtio.thread.watch_count = 0;
 }
 
@@ -278,16 +281,15 @@ static void note_watches(struct virtio_net *net)
  */
 static void set_watches(struct virtio_net *net)
 {
-	short events = net->watches[WATCH_TAP].revents;
-	bool gone = events & (POLLHUP | POLLERR | POLLNVAL);
+	int events = (net->readable ? 0 : POLLIN) | (net->blocked ? POLLOUT : 0);
 
-	net->watches[WATCH_TAP] = (struct pollfd){
-		.fd = gone ? -1 : net->tap,
-		.events = (short)((net->readable ? 0 : POLLIN) | (net->blocked ? POLLOUT : 0)),
-		.revents = gone ? events : 0,
-	};
+	net->virtio.thread.watch_count = 0;
+	if (net->gone || events == 0)
+		return;
+
+	net->watches[WATCH_TAP] = (struct pollfd){ .fd = net->tap, .events = (short)events };
 	net->virtio.thread.watches = net->watches;
-	net->virtio.thread.watch_count = gone || net->watches[WATCH_TAP].events == 0 ? 0 : 1 + WATCH_TAP;
+	net->virtio.thread.watch_count = 1 + WATCH_TAP;
 }
 
 static uint64_t net_serve(struct virtio_device *device)
