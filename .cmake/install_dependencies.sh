@@ -3,7 +3,7 @@
 #
 # Installs what Ember needs from Debian, and nothing when all of it is there.
 #
-# Usage: .cmake/install_dependencies.sh build [tests]
+# Usage: .cmake/install_dependencies.sh build [tests] [linux]
 #
 # The lists below are the only place that names packages. apt-get runs only when dpkg does not know one of them as
 # installed, through sudo where we are not root; its output is kept aside and shown if it fails.
@@ -14,7 +14,7 @@ declare -A packages=(
 	[build]="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libjansson-dev libseccomp-dev libcap-ng-dev \
 zlib1g-dev liblzma-dev libzstd-dev liblz4-dev"
 	[tests]="libcriterion-dev clang-format clang-tidy socat acpica-tools"
-	[linux]="qemu-system-x86 busybox-static cpio"
+	[linux]="qemu-system-x86 busybox-static cpio e2fsprogs"
 )
 
 fail()
@@ -45,10 +45,10 @@ apt_get()
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get --quiet --option DPkg::Lock::Timeout=300 "$@"
 }
 
-(($# > 0)) || fail "usage: install_dependencies.sh build [tests]"
+(($# > 0)) || fail "usage: install_dependencies.sh build [tests] [linux]"
 wanted=()
 for purpose in "$@"; do
-	[[ -v packages[$purpose] ]] || fail "there is no list of packages named '$purpose' (build, tests)"
+	[[ -v packages[$purpose] ]] || fail "there is no list of packages named '$purpose' (build, tests, linux)"
 	read -ra list <<<"${packages[$purpose]}"
 	wanted+=("${list[@]}")
 done

@@ -140,7 +140,7 @@ run_tests()
 
 parse_arguments "$@"
 require_kvm
-.cmake/install_dependencies.sh build tests
+.cmake/install_dependencies.sh build tests linux
 
 check "clang-format" check_format
 for preset in "${builds[@]}"; do
