@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "server/file_thread.h"
 #include "server/log.h"
@@ -20,6 +21,9 @@
 #include "server/snapshot_load.h"
 #include "server/snapshots.h"
 #include "snapshot/publish.h"
+
+#define ROOM_PAUSE_MS 50
+#define ROOM_WAITS    40
 
 struct removal {
 	struct snapshot_watch watch;
@@ -30,9 +34,15 @@ struct removal {
 	bool files;
 	bool is_waiting;
 	bool files_first;            /* the disk was full */
+	unsigned int waits;          /* for room on it */
 	struct catalog_entry *entry; /* while it waits */
 	struct error_detail detail;  /* written by the file thread */
 };
+
+static bool is_full(int result)
+{
+	return result == -ENOSPC || result == -EDQUOT;
+}
 
 static void free_removal(struct removal *removal)
 {
@@ -77,14 +87,34 @@ static int remove_files(void *opaque)
 	return publish_remove(AT_FDCWD, removal->path, &removal->detail);
 }
 
+static void save_again(struct removal *removal);
+
+/* On the file thread. */
+static int wait_for_room(void *opaque)
+{
+	const struct timespec pause = { .tv_nsec = ROOM_PAUSE_MS * 1000000L };
+
+	(void)opaque;
+	(void)nanosleep(&pause, NULL);
+	return 0;
+}
+
+static void on_waited(void *opaque, int result)
+{
+	(void)result;
+	save_again(opaque);
+}
+
+/* Files give their room back when the last process that had them open is gone: a loader may be ending just now. */
 static void on_saved_again(void *opaque, int result, const struct error_detail *detail)
 {
 	struct removal *removal = opaque;
 
-	if (result)
-		fail_removal(removal, result, detail);
-	else
+	if (result == 0)
 		succeed(removal);
+	else if (!is_full(result) || ++removal->waits > ROOM_WAITS ||
+		 file_thread_submit(removal->server->files, wait_for_room, on_waited, removal))
+		fail_removal(removal, result, detail);
 }
 
 static void save_again(struct removal *removal)
@@ -113,7 +143,7 @@ static void on_saved(void *opaque, int result, const struct error_detail *detail
 	struct removal *removal = opaque;
 	int failed = result;
 
-	removal->files_first = result == -ENOSPC || result == -EDQUOT;
+	removal->files_first = is_full(result);
 	if ((!failed || removal->files_first) && removal->files) {
 		failed = file_thread_submit(removal->server->files, remove_files, on_files_removed, removal);
 		if (!failed)
