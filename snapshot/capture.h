@@ -48,8 +48,8 @@ int snapshot_capture(struct machine *machine, struct vm_state *ret_state, struct
  *            be closed afterwards
  * ret_times  may be NULL
  *
- * Returns 0; -EBUSY (the machine has run); -EINVAL (shapes or devices differ, or the file is too short: detail says
- * which); or -errno of the step that detail names. On failure the machine must not run.
+ * Returns 0; -EBUSY (the machine has run); -EINVAL (shapes or devices differ: detail says which); -EBADMSG (the file is
+ * too short); or -errno of the step that detail names. On failure the machine must not run.
  */
 int snapshot_inject(struct machine *machine, const struct vm_state *state, int memory, struct inject_times *ret_times,
 		    struct error_detail *detail);

@@ -28,6 +28,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "kvm/file_status.h"
 #include "kvm/monotonic.h"
 #include "snapshot/capture.h"
 
@@ -111,8 +112,16 @@ static int inject_vcpus(struct machine *machine, const struct vm_state *state, s
 
 static int lay_memory(struct machine *machine, int memory, struct error_detail *detail)
 {
-	int r = guest_memory_lay_snapshot(&machine->vm.memory, memory, 0);
+	uint64_t size = machine->vm.memory.size;
+	struct stat status;
+	int r;
 
+	if (file_status(memory, &status) == 0 && (uint64_t)status.st_size < size) {
+		error_detail_set(detail, "memory.snap was cut short: it has %jd bytes, not %" PRIu64,
+				 (intmax_t)status.st_size, size);
+		return -EBADMSG;
+	}
+	r = guest_memory_lay_snapshot(&machine->vm.memory, memory, 0);
 	if (r < 0)
 		error_detail_set(detail, "memory.snap cannot be mapped: %s", strerrordesc_np(-r));
 	return r;

@@ -67,7 +67,7 @@ int child_advanced(void *opaque, uint64_t done, uint64_t total)
 	struct message_progress message = { .done = done, .total = total };
 	uint64_t now = monotonic_ns();
 
-	if (now - progress->sent_ns < PROGRESS_EVERY_NS)
+	if (done < total && now - progress->sent_ns < PROGRESS_EVERY_NS)
 		return 0;
 	progress->sent_ns = now;
 	child_answer(progress->channel, MESSAGE_PROGRESS, progress->request, &message, NULL);

@@ -2,9 +2,9 @@
 /*
  * Keeping shapes at their targets, and requests supplied.
  *
- * One pass, pool_balance_now(), run from the loop after anything changed: waiting requests get what is warm; requests
- * that ask for a cold start get a worker of their own; what is then missing (a warm slot for each that still waits, and `min` more)
- * is forked; what is too much is retired. Refilling steps back while a request is being injected: the machine is the request's.
+ * One pass, pool_balance_now(), run from the loop after anything changed: waiting requests, in the order in which they came, get what is
+ * warm, or have a worker forked, where need be in the place of an idle one; what is then missing (`min` warm slots) is forked;
+ * what is too much is retired. Refilling steps back while a request is being injected: the machine is the request's.
  *
  * A shape whose workers die before they have served anyone is tried again after a delay that doubles, and does not touch others.
  */
@@ -36,10 +36,20 @@ static uint32_t building(const struct shape *shape)
 	return shape->counts[SLOT_FORKING] + shape->counts[SLOT_BUILDING];
 }
 
+static bool is_full(const struct pool *pool, const struct shape *shape)
+{
+	return workers_of(shape->counts) >= shape->limits.max || workers_of(pool->counts) >= pool->options.workers_max;
+}
+
+/* May another worker of the shape be built now, if there is room for it? */
+static bool may_build(const struct shape *shape)
+{
+	return building(shape) < shape->limits.refill_concurrency && shape->backoff_until_ns <= monotonic_ns();
+}
+
 static bool may_grow(const struct pool *pool, const struct shape *shape)
 {
-	return workers_of(shape->counts) < shape->limits.max && workers_of(pool->counts) < pool->options.workers_max &&
-	       building(shape) < shape->limits.refill_concurrency && shape->backoff_until_ns <= monotonic_ns();
+	return !is_full(pool, shape) && may_build(shape);
 }
 
 /* A warm slot that is nobody's yet, or NULL. */
@@ -81,26 +91,6 @@ static struct slot *grow(struct pool *pool, struct shape *shape, struct pool_req
 	return slot;
 }
 
-/* Give a queued request what there is. */
-static void serve(struct pool *pool, struct pool_request *request)
-{
-	struct slot *slot;
-
-	if (request->slot)
-		return;
-	if (request->start.temperature == POOL_TEMPERATURE_COLD) {
-		if (may_grow(pool, request->shape)) {
-			request->assigned_ns = monotonic_ns();
-			request->slot = grow(pool, request->shape, request);
-		}
-		return;
-	}
-	while ((slot = find_warm(pool, request->shape))) {
-		if (request_begin(request, slot))
-			return;
-	}
-}
-
 /* Slots that are on their way to being warm for anybody. */
 static uint32_t unreserved_building(struct pool *pool, const struct shape *shape)
 {
@@ -114,6 +104,61 @@ static uint32_t unreserved_building(struct pool *pool, const struct shape *shape
 			count++;
 	}
 	return count;
+}
+
+/* A warm slot of any shape that is nobody's yet, or NULL. */
+static struct slot *find_idle(struct pool *pool)
+{
+	struct slot *slot = NULL;
+
+	for (uint32_t i = 0; i < pool->shape_count && !slot; i++)
+		slot = find_warm(pool, &pool->shapes[i]);
+	return slot;
+}
+
+/* Ask for a worker for a request that waits. An idle one that takes up the room goes: it serves nobody. */
+static struct slot *grow_for_request(struct pool *pool, struct shape *shape, struct pool_request *request)
+{
+	struct slot *idle = NULL;
+
+	if (shape->limits.max == 0 || !may_build(shape))
+		return NULL;
+	if (workers_of(shape->counts) >= shape->limits.max)
+		idle = find_warm(pool, shape);
+	else if (is_full(pool, shape))
+		idle = find_idle(pool);
+	if (idle)
+		slot_stop(idle, false);
+
+	return is_full(pool, shape) ? NULL : grow(pool, shape, request);
+}
+
+/*
+ * Give a queued request what there is, or see to it that a worker is built for it before anybody who came later has one.
+ *
+ * waiting  how many before it wait for a warm slot of its shape; one more where it does, too
+ */
+static void serve(struct pool *pool, struct pool_request *request, uint32_t *waiting)
+{
+	struct slot *slot;
+
+	if (request->slot)
+		return;
+	if (request->start.temperature == POOL_TEMPERATURE_COLD) {
+		slot = grow_for_request(pool, request->shape, request);
+		if (slot) {
+			request->assigned_ns = slot->forked_ns;
+			request->slot = slot;
+		}
+		return;
+	}
+	while ((slot = find_warm(pool, request->shape))) {
+		if (request_begin(request, slot))
+			return;
+	}
+	(*waiting)++;
+	if (unreserved_building(pool, request->shape) < *waiting)
+		(void)grow_for_request(pool, request->shape, NULL);
 }
 
 static void balance_shape(struct pool *pool, struct shape *shape)
@@ -159,6 +204,7 @@ void pool_balance_now(int fd, short events, void *opaque)
 {
 	struct pool *pool = opaque;
 	struct pool_request *request, *next;
+	uint32_t waiting[POOL_SHAPES_MAX] = { 0 };
 
 	(void)fd;
 	(void)events;
@@ -167,7 +213,7 @@ void pool_balance_now(int fd, short events, void *opaque)
 
 	for (request = TAILQ_FIRST(&pool->queue); request; request = next) {
 		next = TAILQ_NEXT(request, link);
-		serve(pool, request);
+		serve(pool, request, &waiting[request->shape - pool->shapes]);
 	}
 	for (uint32_t i = 0; i < pool->shape_count; i++)
 		balance_shape(pool, &pool->shapes[i]);

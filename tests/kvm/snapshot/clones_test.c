@@ -146,7 +146,7 @@ static void refuse_files_and_devices(void *opaque)
 	vm_state_shape(state, &shape);
 	fixture_build(&life, &shape);
 	CHECK_EQ(ftruncate(empty, (off_t)shape.memory_size - 4096), 0);
-	CHECK_REFUSED(snapshot_inject(life.machine, state, empty, NULL, &detail), -EINVAL, "memory.snap");
+	CHECK_REFUSED(snapshot_inject(life.machine, state, empty, NULL, &detail), -EBADMSG, "memory.snap");
 
 	state->devices[0].instance = 9;
 	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, &detail), -EINVAL, "that the machine has not");
