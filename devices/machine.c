@@ -438,6 +438,15 @@ int machine_run(struct machine *machine)
 	return r;
 }
 
+int machine_resume(struct machine *machine)
+{
+	/* Where this fails, the guest's clock is all that suffers. */
+	if (!machine->running && !machine_has_exited(machine))
+		(void)vm_forget_missed_ticks(&machine->vm);
+
+	return machine_run(machine);
+}
+
 void machine_pause(struct machine *machine)
 {
 	for (uint32_t i = 0; i < machine->shape.vcpus; i++) {

@@ -161,6 +161,12 @@ int machine_boot_image(struct machine *machine, int image, enum entry_mode mode,
 int machine_run(struct machine *machine);
 
 /*
+ * As machine_run(), for a machine that has stood still for a while: paused, or restored to stand. The PIT goes on from here; the
+ * ticks of the time between are not made up for.
+ */
+int machine_resume(struct machine *machine);
+
+/*
  * Stop all vCPUs at instruction boundaries, together; returns when all are parked, and devices have finished what was
  * in flight: guest memory does not change any more. Not from a vCPU's thread. The
  * machine may have exited meanwhile: see machine_has_exited().

@@ -273,6 +273,20 @@ int vm_set_irqchip(const struct vm *vm, const struct irqchip_state *state, struc
 	return vm_ioctl(vm->fd, KVM_SET_PIT2, &state->pit, "KVM_SET_PIT2", detail);
 }
 
+int vm_forget_missed_ticks(const struct vm *vm)
+{
+	struct kvm_pit_state2 pit;
+	int result;
+
+	result = vm_ioctl(vm->fd, KVM_GET_PIT2, &pit, "KVM_GET_PIT2", NULL);
+	if (result < 0)
+		return result;
+	/* Rate generator and square wave; KVM does nothing periodic in others. */
+	if (pit.channels[0].mode != 2 && pit.channels[0].mode != 3)
+		return 0;
+	return vm_ioctl(vm->fd, KVM_SET_PIT2, &pit, "KVM_SET_PIT2", NULL);
+}
+
 int vm_get_clock(const struct vm *vm, struct kvm_clock_data *ret_clock)
 {
 	struct kvm_clock_data clock = { 0 };

@@ -85,6 +85,15 @@ int vm_get_irqchip(const struct vm *vm, struct irqchip_state *ret_state, struct 
 int vm_set_irqchip(const struct vm *vm, const struct irqchip_state *state, struct error_detail *detail);
 
 /*
+ * Forget the ticks of the PIT that came while no vCPU ran: KVM counts those of a periodic channel 0 that the guest has not taken, and
+ * would deliver them in a burst, one at each acknowledgement. Its period begins anew. A count that runs once is left
+ * alone: setting it would start it again.
+ *
+ * Returns 0, or -errno of the ioctl.
+ */
+int vm_forget_missed_ticks(const struct vm *vm);
+
+/*
  * kvmclock (KVM_GET_CLOCK, KVM_SET_CLOCK). Get gives flags as KVM does; set takes the time and no flags: the guest's
  * clock goes on from where it was. Returns 0 or -errno.
  */

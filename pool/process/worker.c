@@ -172,7 +172,7 @@ static void pause_vm(struct worker *worker, const struct message *message)
 
 static void resume_vm(struct worker *worker, const struct message *message)
 {
-	int result = worker->exited ? -ESHUTDOWN : machine_run(worker->machine);
+	int result = worker->exited ? -ESHUTDOWN : machine_resume(worker->machine);
 
 	if (result < 0)
 		child_refuse(worker->channel, message->header.request, result,

@@ -79,7 +79,7 @@ void worker_snapshot(struct worker *worker, struct message *message)
 	result = write_files(worker, message, &done, &detail);
 	if (result == 0)
 		run_again = was_running && message->payload.snapshot.resume;
-	if (run_again && machine_run(machine) == 0)
+	if (run_again && machine_resume(machine) == 0)
 		done.running = 1;
 
 	if (result < 0)
