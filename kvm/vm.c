@@ -275,7 +275,7 @@ int vm_set_irqchip(const struct vm *vm, const struct irqchip_state *state, struc
 
 int vm_forget_missed_ticks(const struct vm *vm)
 {
-	struct kvm_pit_state2 pit;
+	struct kvm_pit_state2 pit = { 0 };
 	int result;
 
 	result = vm_ioctl(vm->fd, KVM_GET_PIT2, &pit, "KVM_GET_PIT2", NULL);
