@@ -162,12 +162,6 @@ void pool_set_limits(struct pool *pool, const struct pool_options *options)
 	pool_balance_soon(pool);
 }
 
-static bool same_shape(const struct machine_shape *left, const struct machine_shape *right)
-{
-	return left->vcpus == right->vcpus && left->cpu_template == right->cpu_template &&
-	       left->memory_size == right->memory_size;
-}
-
 /* A row that nobody configured and nobody uses can be given to another shape. */
 static bool is_idle(const struct shape *shape)
 {
@@ -186,7 +180,7 @@ struct shape *pool_shape_of(struct pool *pool, const struct machine_shape *machi
 	struct shape *row = NULL;
 
 	for (uint32_t i = 0; i < pool->shape_count; i++) {
-		if (same_shape(&pool->shapes[i].machine, machine))
+		if (machine_shape_equal(&pool->shapes[i].machine, machine))
 			return &pool->shapes[i];
 	}
 	if (pool->shape_count < POOL_SHAPES_MAX)

@@ -271,7 +271,7 @@ uint32_t pool_retry_after_ms(const struct pool *pool, const struct machine_shape
 	for (uint32_t i = 0; i < pool->shape_count; i++) {
 		const struct shape *shape = &pool->shapes[i];
 
-		if (memcmp(&shape->machine, machine, sizeof(*machine)) != 0)
+		if (!machine_shape_equal(&shape->machine, machine))
 			continue;
 		if (shape->build_ns != 0)
 			wait_ns = shape->build_ns;

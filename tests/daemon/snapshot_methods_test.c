@@ -42,7 +42,7 @@ static void expect_answer(const char *of, const char *command, const char *expec
 	free(answer);
 }
 
-DAEMON_TEST(snapshot, a_restored_vm_goes_on_where_the_other_was_and_apart_from_it)
+DAEMON_TEST(snapshot_methods, a_restored_vm_goes_on_where_the_other_was_and_apart_from_it)
 {
 	char clone[VM_ID_TEXT];
 	json_t *result;
@@ -65,7 +65,7 @@ DAEMON_TEST(snapshot, a_restored_vm_goes_on_where_the_other_was_and_apart_from_i
 	expect_answer(vm, "get", "3");
 }
 
-DAEMON_TEST(snapshot, a_snapshot_of_a_restored_vm)
+DAEMON_TEST(snapshot_methods, a_snapshot_of_a_restored_vm)
 {
 	char clone[VM_ID_TEXT], second[VM_ID_TEXT];
 
@@ -78,7 +78,7 @@ DAEMON_TEST(snapshot, a_snapshot_of_a_restored_vm)
 	expect_answer(vm, "get", "0");
 }
 
-DAEMON_TEST(snapshot, resume_says_whether_the_vm_goes_on)
+DAEMON_TEST(snapshot_methods, resume_says_whether_the_vm_goes_on)
 {
 	json_t *result;
 
@@ -96,7 +96,7 @@ DAEMON_TEST(snapshot, resume_says_whether_the_vm_goes_on)
 	json_decref(result);
 }
 
-DAEMON_TEST(snapshot, warm_and_cold_restores_pay_for_different_phases)
+DAEMON_TEST(snapshot_methods, warm_and_cold_restores_pay_for_different_phases)
 {
 	json_t *result;
 
@@ -114,7 +114,7 @@ DAEMON_TEST(snapshot, warm_and_cold_restores_pay_for_different_phases)
 	json_decref(result);
 }
 
-DAEMON_TEST(snapshot, the_catalog_lists_inspects_and_verifies)
+DAEMON_TEST(snapshot_methods, the_catalog_lists_inspects_and_verifies)
 {
 	char clone[VM_ID_TEXT];
 	json_t *result;
@@ -144,7 +144,7 @@ DAEMON_TEST(snapshot, the_catalog_lists_inspects_and_verifies)
 	cr_expect_eq(client_fail(client, "vm.restore", "{\"snapshot\": \"c\"}", NULL), RPC_NOT_FOUND);
 }
 
-DAEMON_TEST(snapshot, paths_names_and_overwriting)
+DAEMON_TEST(snapshot_methods, paths_names_and_overwriting)
 {
 	char path[160], clone[VM_ID_TEXT];
 	json_t *result;
@@ -175,7 +175,7 @@ DAEMON_TEST(snapshot, paths_names_and_overwriting)
 	expect_answer(clone, "get", "1");
 }
 
-DAEMON_TEST(snapshot, a_path_that_is_not_registered_can_be_restored)
+DAEMON_TEST(snapshot_methods, a_path_that_is_not_registered_can_be_restored)
 {
 	char path[160];
 	json_t *result;
@@ -190,7 +190,7 @@ DAEMON_TEST(snapshot, a_path_that_is_not_registered_can_be_restored)
 	cr_expect_eq(failf(client, "vm.restore", "{\"snapshot_path\": \"%s-none\"}", path), RPC_NOT_FOUND);
 }
 
-DAEMON_TEST(snapshot, removal_names_the_holders_or_waits_for_them)
+DAEMON_TEST(snapshot_methods, removal_names_the_holders_or_waits_for_them)
 {
 	char clone[VM_ID_TEXT], path[200];
 	json_t *data = NULL, *answer;
@@ -226,7 +226,7 @@ DAEMON_TEST(snapshot, removal_names_the_holders_or_waits_for_them)
 	cr_expect_eq(client_fail(client, "snapshot.remove", "{\"name\": \"s\"}", NULL), RPC_NOT_FOUND);
 }
 
-DAEMON_TEST(snapshot, removal_without_files_keeps_them)
+DAEMON_TEST(snapshot_methods, removal_without_files_keeps_them)
 {
 	char path[200];
 	json_t *result;
@@ -240,7 +240,7 @@ DAEMON_TEST(snapshot, removal_without_files_keeps_them)
 	json_decref(callf(client, "snapshot.register", "{\"name\": \"again\", \"path\": \"%s\"}", path));
 }
 
-DAEMON_TEST(snapshot, the_catalog_outlives_the_daemon_and_leaves_out_what_is_damaged)
+DAEMON_TEST(snapshot_methods, the_catalog_outlives_the_daemon_and_leaves_out_what_is_damaged)
 {
 	char clone[VM_ID_TEXT], path[200];
 	json_t *result;
@@ -264,7 +264,7 @@ DAEMON_TEST(snapshot, the_catalog_outlives_the_daemon_and_leaves_out_what_is_dam
 	expect_answer(clone, "get", "1");
 }
 
-DAEMON_TEST(snapshot, long_work_sends_progress)
+DAEMON_TEST(snapshot_methods, long_work_sends_progress)
 {
 	struct raw raw;
 	char line[256];
@@ -294,7 +294,7 @@ DAEMON_TEST(snapshot, long_work_sends_progress)
 	raw_close(&raw);
 }
 
-DAEMON_TEST(snapshot, subscribers_hear_of_registration_and_removal)
+DAEMON_TEST(snapshot_methods, subscribers_hear_of_registration_and_removal)
 {
 	struct raw raw;
 	json_t *event;
@@ -313,7 +313,7 @@ DAEMON_TEST(snapshot, subscribers_hear_of_registration_and_removal)
 	raw_close(&raw);
 }
 
-DAEMON_TEST(snapshot, http_creates_and_loads)
+DAEMON_TEST(snapshot_methods, http_creates_and_loads)
 {
 	char body[256];
 	json_t *answer;

@@ -29,7 +29,7 @@ static void stop(void)
 	daemon_stop(&daemon_under_test);
 }
 
-DAEMON_TEST(vm, a_warm_start_pays_for_its_own_phases_only)
+DAEMON_TEST(vm_methods, a_warm_start_pays_for_its_own_phases_only)
 {
 	json_t *result;
 
@@ -44,7 +44,7 @@ DAEMON_TEST(vm, a_warm_start_pays_for_its_own_phases_only)
 	json_decref(result);
 }
 
-DAEMON_TEST(vm, a_cold_start_pays_for_all_of_them)
+DAEMON_TEST(vm_methods, a_cold_start_pays_for_all_of_them)
 {
 	json_t *result = client_call(client, "vm.boot", "{\"memory_mib\": 8, \"temperature\": \"cold\"}");
 
@@ -55,7 +55,7 @@ DAEMON_TEST(vm, a_cold_start_pays_for_all_of_them)
 	json_decref(result);
 }
 
-DAEMON_TEST(vm, a_shape_that_nobody_configured_is_built_for_the_request)
+DAEMON_TEST(vm_methods, a_shape_that_nobody_configured_is_built_for_the_request)
 {
 	json_t *result =
 		client_call(client, "vm.boot", "{\"memory_mib\": 12, \"vcpus\": 2, \"cpu_template\": \"portable\"}");
@@ -67,7 +67,7 @@ DAEMON_TEST(vm, a_shape_that_nobody_configured_is_built_for_the_request)
 		     RPC_POOL_EXHAUSTED);
 }
 
-DAEMON_TEST(vm, the_demo_guest_answers_lines)
+DAEMON_TEST(vm_methods, the_demo_guest_answers_lines)
 {
 	char vm[VM_ID_TEXT], *answer;
 
@@ -83,7 +83,7 @@ DAEMON_TEST(vm, the_demo_guest_answers_lines)
 	free(answer);
 }
 
-DAEMON_TEST(vm, console_output_is_read_by_offset_and_in_both_encodings)
+DAEMON_TEST(vm_methods, console_output_is_read_by_offset_and_in_both_encodings)
 {
 	char vm[VM_ID_TEXT], *answer;
 	json_t *text, *bytes, *part;
@@ -108,7 +108,7 @@ DAEMON_TEST(vm, console_output_is_read_by_offset_and_in_both_encodings)
 }
 
 /* More than one message of the pool's carries, and more than the serial port keeps. */
-DAEMON_TEST(vm, long_console_output_is_read_whole_or_with_a_gap_that_is_told)
+DAEMON_TEST(vm_methods, long_console_output_is_read_whole_or_with_a_gap_that_is_told)
 {
 	char vm[VM_ID_TEXT], line[1100] = "echo ", *answer;
 	json_t *result;
@@ -136,7 +136,7 @@ DAEMON_TEST(vm, long_console_output_is_read_whole_or_with_a_gap_that_is_told)
 	json_decref(result);
 }
 
-DAEMON_TEST(vm, console_input_in_base64_and_what_is_none)
+DAEMON_TEST(vm_methods, console_input_in_base64_and_what_is_none)
 {
 	char vm[VM_ID_TEXT];
 	json_t *result;
@@ -155,7 +155,7 @@ DAEMON_TEST(vm, console_input_in_base64_and_what_is_none)
 	cr_expect_eq(failf(client, "vm.console", "{\"vm\": \"%s\", \"action\": \"write\"}", vm), RPC_INVALID_PARAMS);
 }
 
-DAEMON_TEST(vm, a_paused_vm_stands_still)
+DAEMON_TEST(vm_methods, a_paused_vm_stands_still)
 {
 	char vm[VM_ID_TEXT], *answer;
 	json_t *result;
@@ -181,7 +181,7 @@ DAEMON_TEST(vm, a_paused_vm_stands_still)
 	free(answer);
 }
 
-DAEMON_TEST(vm, events_are_counted_and_stamped)
+DAEMON_TEST(vm_methods, events_are_counted_and_stamped)
 {
 	char vm[VM_ID_TEXT];
 	json_t *result;
@@ -235,17 +235,17 @@ static void expect_exit(const char *command, const char *reason)
 	cr_expect_eq(failf(client, "vm.info", "{\"vm\": \"%s\"}", vm), RPC_NOT_FOUND);
 }
 
-DAEMON_TEST(vm, a_guest_that_resets_has_exited_and_stays_until_it_is_released)
+DAEMON_TEST(vm_methods, a_guest_that_resets_has_exited_and_stays_until_it_is_released)
 {
 	expect_exit("reset", "reset");
 }
 
-DAEMON_TEST(vm, a_guest_that_faults_three_times_has_shut_down)
+DAEMON_TEST(vm_methods, a_guest_that_faults_three_times_has_shut_down)
 {
 	expect_exit("fault", "shutdown");
 }
 
-DAEMON_TEST(vm, released_and_killed_vms_are_gone_and_say_so_to_who_waited)
+DAEMON_TEST(vm_methods, released_and_killed_vms_are_gone_and_say_so_to_who_waited)
 {
 	static const char *const methods[] = { "vm.release", "vm.kill" }, *const reasons[] = { "released", "killed" };
 	char vm[VM_ID_TEXT], line[256];
@@ -277,7 +277,7 @@ DAEMON_TEST(vm, released_and_killed_vms_are_gone_and_say_so_to_who_waited)
 	}
 }
 
-DAEMON_TEST(vm, a_connection_takes_its_vms_with_it_and_leaves_the_detached)
+DAEMON_TEST(vm_methods, a_connection_takes_its_vms_with_it_and_leaves_the_detached)
 {
 	struct raw owner;
 	json_t *leased, *detached, *list;
@@ -297,7 +297,7 @@ DAEMON_TEST(vm, a_connection_takes_its_vms_with_it_and_leaves_the_detached)
 }
 
 /* Its process is held so that there is time to look at the VM while it is being stopped. */
-DAEMON_TEST(vm, a_vm_whose_client_has_gone_does_not_pass_for_detached)
+DAEMON_TEST(vm_methods, a_vm_whose_client_has_gone_does_not_pass_for_detached)
 {
 	json_t *info, *vms, *vm, *list, *leased;
 	size_t i, seen;
@@ -320,7 +320,7 @@ DAEMON_TEST(vm, a_vm_whose_client_has_gone_does_not_pass_for_detached)
 	json_decref(leased);
 }
 
-DAEMON_TEST(vm, subscribers_hear_of_a_vms_life)
+DAEMON_TEST(vm_methods, subscribers_hear_of_a_vms_life)
 {
 	static const char *const expected[] = { "started", "ready", "paused", "resumed", "ended" };
 	struct raw raw;
@@ -343,7 +343,7 @@ DAEMON_TEST(vm, subscribers_hear_of_a_vms_life)
 	raw_close(&raw);
 }
 
-DAEMON_TEST(vm, images_by_path)
+DAEMON_TEST(vm_methods, images_by_path)
 {
 	/* mov dx, 0x5e0; mov al, 7; out dx, al; hlt: loops on hlt */
 	static const unsigned char image[] = { 0xba, 0xe0, 0x05, 0xb0, 0x07, 0xee, 0xf4, 0xeb, 0xfd };
@@ -379,7 +379,7 @@ DAEMON_TEST(vm, images_by_path)
 		     RPC_INVALID_ARGUMENT);
 }
 
-DAEMON_TEST(vm, every_method_of_a_vm_that_is_not_there_says_so)
+DAEMON_TEST(vm_methods, every_method_of_a_vm_that_is_not_there_says_so)
 {
 	static const char *const methods[] = { "vm.pause", "vm.resume", "vm.release", "vm.kill", "vm.info" };
 	size_t i;
