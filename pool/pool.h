@@ -173,6 +173,7 @@ enum pool_temperature {
 /* Told of a VM's own doings, from the loop. */
 struct pool_vm_callbacks {
 	void *opaque;
+	/* CLOCK_MONOTONIC. A restored VM that was ready (number 0) in its snapshot says so once, with times of 0. */
 	void (*signalled)(void *opaque, uint8_t number, uint64_t count, uint64_t first_ns, uint64_t last_ns);
 	void (*output)(void *opaque); /* there is console output that was not there before */
 	void (*exited)(void *opaque,

@@ -118,6 +118,16 @@ static int inject(struct worker *worker, const struct message *message, struct i
 	return result;
 }
 
+/* A guest that was ready when its snapshot was taken is ready now: nobody need wait for what it has said already. */
+static void report_ready_of_snapshot(struct worker *worker)
+{
+	struct signal_record ready;
+
+	signal_port_record(worker->machine->signal_port, SIGNAL_READY, &ready);
+	if (ready.count > 0)
+		report_signalled(&worker->report, SIGNAL_READY, &ready);
+}
+
 void worker_restore(struct worker *worker, struct message *message)
 {
 	struct error_detail detail = { "" };
@@ -134,6 +144,7 @@ void worker_restore(struct worker *worker, struct message *message)
 		return;
 	}
 
+	report_ready_of_snapshot(worker);
 	worker->memory_file = message_steal_fd(message, 0);
 	worker->memory_size = worker->machine->shape.memory_size;
 	phases.phases_ns[MESSAGE_PHASE_MEMORY_MAP] = times.memory_map_ns;

@@ -339,3 +339,18 @@ DAEMON_TEST(snapshot_methods, http_creates_and_loads)
 	cr_expect_eq(status, 409, "it exists");
 	json_decref(answer);
 }
+
+DAEMON_TEST(snapshot_methods, a_restored_vm_is_ready_if_its_snapshot_was)
+{
+	char clone[VM_ID_TEXT];
+	json_t *ready;
+
+	take("ready");
+	vm_restore(client, "ready", clone);
+	ready = callf(client, "vm.wait", "{\"vm\": \"%s\", \"for\": \"ready\"}", clone);
+	cr_expect_eq(int_at(ready, "count"), 1);
+	cr_expect_eq(int_at(ready, "first_ns"), 0, "it was ready before this VM began");
+	json_decref(ready);
+	expect_answer(clone, "event 9", "event 9");
+	json_decref(callf(client, "vm.wait", "{\"vm\": \"%s\", \"for\": \"event\", \"event\": 9}", clone));
+}
