@@ -287,17 +287,17 @@ size_t children_of(pid_t parent, pid_t *pids, size_t max)
 
 int run_program(char *output, size_t size, const char *format, ...)
 {
-	char command[4096];
+	char command[4096], whole[4096 + 16];
 	va_list arguments;
 	size_t length;
 	FILE *pipe;
 	int status;
 
 	va_start(arguments, format);
-	(void)vsnprintf(command, sizeof(command) - 8, format, arguments);
+	(void)vsnprintf(command, sizeof(command), format, arguments);
 	va_end(arguments);
-	(void)strcat(command, " 2>&1");
-	pipe = popen(command, "re");
+	(void)snprintf(whole, sizeof(whole), "%s 2>&1", command);
+	pipe = popen(whole, "re");
 	cr_assert_not_null(pipe);
 	length = fread(output, 1, size - 1, pipe);
 	output[length] = '\0';

@@ -172,7 +172,7 @@ DAEMON_TEST(vm_images, an_image_that_does_not_fit)
 	/* 1 MiB of memory ends where protected mode's image begins. */
 	expect_no_image(RPC_INVALID_ARGUMENT, "image", path, "protected", 1);
 	expect_no_image(RPC_INVALID_ARGUMENT, "image", path, "long", 1);
-	cr_assert_eq(truncate(path, 1024 * 1024), 0);
+	cr_assert_eq(truncate(path, 1048576), 0);
 	expect_no_image(RPC_INVALID_ARGUMENT, "image", path, "real", 1);
 	/* The slots that refused are replaced. */
 	expect_letter("real", code16, sizeof(code16), 1, "R");
