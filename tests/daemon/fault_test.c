@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Processes that die at every moment of their life: what was asked of them gets one answer, the others do not notice,
- * the pool fills up again, and nothing outlives the daemon.
+ * and the pool fills up again.
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -14,10 +14,8 @@
 
 #include "vms.h"
 
-#define POLL_MS           5
-#define CHILDREN_MAX      64
-#define SURVIVAL_MS       1000 /* how long a worker may outlive its supervisor */
-#define SUPERVISOR_DEATHS 20
+#define POLL_MS      5
+#define CHILDREN_MAX 64
 
 static struct daemon daemon_under_test;
 static struct ember *client;
@@ -71,22 +69,6 @@ static pid_t worker_of(const char *state, const char *vm)
 	}
 	cr_assert_fail("there is no %s worker", state);
 	return 0;
-}
-
-/* Gone, or a zombie that nobody has reaped yet. */
-static bool is_dead(pid_t pid)
-{
-	char path[64], text[512] = "", *state;
-	FILE *file;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	file = fopen(path, "re");
-	if (!file)
-		return true;
-	(void)!fread(text, 1, sizeof(text) - 1, file);
-	(void)fclose(file);
-	state = strrchr(text, ')');
-	return !state || state[2] == 'Z' || state[2] == 'X';
 }
 
 static void kill_process(pid_t pid, int number)
@@ -352,101 +334,4 @@ DAEMON_TEST(fault, a_loader_or_zygote_that_dies_is_replaced)
 		json_decref(client_call(client, "vm.boot", "{\"memory_mib\": 8, \"temperature\": \"cold\"}"));
 	}
 	json_decref(callf(client, "vm.kill", "{\"vm\": \"%s\"}", vm));
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* Starts that are in progress when the supervisor dies. */
-static void send_load(struct raw *raw)
-{
-	int i;
-
-	raw_connect(raw, daemon_under_test.socket_path);
-	for (i = 0; i < 6; i++)
-		raw_send_line(
-			raw, "{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"vm.restore\", \"params\": {\"snapshot\": "
-			     "\"s\"}}");
-	json_decref(raw_receive(raw));
-}
-
-DAEMON_TEST(fault, nothing_outlives_a_killed_supervisor_and_its_successor_serves)
-{
-	pid_t children[CHILDREN_MAX];
-	char vm[VM_ID_TEXT];
-	size_t count, i;
-	int deaths;
-
-	vm_boot(client, vm);
-	json_decref(callf(client, "vm.snapshot", "{\"vm\": \"%s\", \"name\": \"s\"}", vm));
-	for (deaths = 0; deaths < SUPERVISOR_DEATHS; deaths++) {
-		struct raw raw;
-		uint64_t killed_ms;
-
-		send_load(&raw);
-		count = children_of(daemon_under_test.pid, children);
-		cr_assert_gt(count, 2);
-		daemon_signal(&daemon_under_test, SIGKILL);
-		killed_ms = now_ms();
-		cr_expect_eq(daemon_wait_end(&daemon_under_test), 128 + SIGKILL);
-		for (i = 0; i < count; i++)
-			while (!is_dead(children[i])) {
-				cr_assert_lt(now_ms() - killed_ms, SURVIVAL_MS, "the process %d lives on",
-					     (int)children[i]);
-				pause_a_moment();
-			}
-		raw_close(&raw);
-		(void)ember_free(client);
-		daemon_start_again(&daemon_under_test);
-		client = daemon_connect(&daemon_under_test);
-		vm_restore(client, "s", vm);
-		json_decref(callf(client, "vm.kill", "{\"vm\": \"%s\"}", vm));
-	}
-}
-
-DAEMON_TEST(fault, a_hundred_clones_of_one_snapshot_run_apart)
-{
-	char vm[VM_ID_TEXT], (*clones)[VM_ID_TEXT] = calloc(100, sizeof(*clones)), command[32];
-	char *first, *answer;
-	int i;
-
-	cr_assert_not_null(clones);
-	json_decref(
-		client_call(client, "pool.configure",
-			    "{\"vcpus\": 1, \"memory_mib\": 8, \"min\": 2, \"max\": 120, \"refill_concurrency\": 4}"));
-	vm_boot(client, vm);
-	free(vm_command(client, vm, "touch 20 1"));
-	json_decref(callf(client, "vm.snapshot", "{\"vm\": \"%s\", \"name\": \"s\"}", vm));
-	for (i = 0; i < 100; i++)
-		vm_restore(client, "s", clones[i]);
-	for (i = 0; i < 100; i++) {
-		(void)snprintf(command, sizeof(command), "touch 20 %d", i + 2);
-		free(vm_command(client, clones[i], command));
-		free(vm_command(client, clones[i], "count"));
-	}
-	first = vm_command(client, vm, "sum 20");
-	for (i = 0; i < 100; i++) {
-		answer = vm_command(client, clones[i], "sum 20");
-		cr_expect_neq(strcmp(answer, first), 0, "clone %d: %s", i, answer);
-		cr_expect_eq(strncmp(answer, "pages 20 ", 9), 0, "clone %d: %s", i, answer);
-		free(answer);
-		answer = vm_command(client, clones[i], "get");
-		cr_expect_str_eq(answer, "1");
-		free(answer);
-	}
-	answer = vm_command(client, vm, "sum 20");
-	cr_expect_str_eq(answer, first, "what clones wrote is seen by nobody else");
-	free(answer);
-	free(first);
-	json_decref(client_call(client, "snapshot.verify", "{\"name\": \"s\"}"));
-	for (i = 0; i < 100; i++)
-		json_decref(callf(client, "vm.kill", "{\"vm\": \"%s\"}", clones[i]));
-	free(clones);
-	json_decref(callf(client, "vm.kill", "{\"vm\": \"%s\"}", vm));
-	json_decref(client_call(client, "pool.configure", "{\"vcpus\": 1, \"memory_mib\": 8, \"min\": 2, \"max\": 8}"));
 }
