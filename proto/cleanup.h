@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cleanup attributes for this folder's own files: a local that owns something gives it back when it goes out of scope.
+ * Cleanup attributes for this folder and for emberctl: a local that owns something gives it back when it goes out of scope.
  * Ownership leaves by steal_pointer(), which empties the local.
  */
 #ifndef EMBER_PROTO_CLEANUP_H

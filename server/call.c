@@ -22,7 +22,7 @@
 static void log_answer(const struct call *call, const struct rpc_error *error)
 {
 	static struct log_limit failures;
-	uint64_t duration_us = (clock_now_ns() - call->received_ns) / NANOSECONDS_PER_US;
+	uint64_t duration_us = (monotonic_ns() - call->received_ns) / NANOSECONDS_PER_US;
 
 	if (!error) {
 		log_debug("call answered", log_number("request", (int64_t)call->number),
@@ -93,7 +93,7 @@ void call_abandon(struct call *call, struct rpc_error *error)
 
 void call_progress(struct call *call, const char *phase, uint64_t done, uint64_t total, const char *unit)
 {
-	uint64_t now = clock_now_ns();
+	uint64_t now = monotonic_ns();
 
 	if (!call->origin.ops->progress || (done < total && now - call->progress_ns < PROGRESS_INTERVAL_NS))
 		return;
@@ -139,7 +139,7 @@ int call_new(struct server *server, const struct method *method, json_t *params,
 	call->origin = *origin;
 	call->role = role;
 	call->number = ++server->last_call_number;
-	call->received_ns = clock_now_ns();
+	call->received_ns = monotonic_ns();
 	if (deadline_ms > 0 && start_timer(call, deadline_ms)) {
 		if (call->timer)
 			event_free(call->timer);

@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The clock that every time stamp and deadline of the daemon counts on.
+ * Time stamps and deadlines of the daemon count on kvm/monotonic.h's clock; here is what libevent and answers take of it.
  */
 #ifndef EMBER_SERVER_CLOCK_H
 #define EMBER_SERVER_CLOCK_H
 
 #include <stdint.h>
 #include <sys/time.h>
-#include <time.h>
+
+#include "kvm/monotonic.h"
 
 #define NANOSECONDS_PER_MS UINT64_C(1000000)
 #define NANOSECONDS_PER_US UINT64_C(1000)
-
-/* CLOCK_MONOTONIC in nanoseconds. */
-static inline uint64_t clock_now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 /* Milliseconds as libevent takes them. */
 static inline struct timeval clock_timeval(uint32_t ms)

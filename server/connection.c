@@ -147,7 +147,7 @@ void connection_send(struct connection *connection, char *text)
 /* Serve lines that have arrived, as far as one turn goes. Returns false where the turn ended before the input. */
 static bool serve_input(struct connection *connection)
 {
-	uint64_t end_ns = clock_now_ns() + TURN_NS;
+	uint64_t end_ns = monotonic_ns() + TURN_NS;
 
 	do {
 		struct evbuffer_iovec chunk;
@@ -172,7 +172,7 @@ static bool serve_input(struct connection *connection)
 		else if (event < 0)
 			connection_fail(connection, "out of memory for a request");
 		(void)evbuffer_drain(connection->input, chunk.iov_len - length);
-	} while (clock_now_ns() < end_ns);
+	} while (monotonic_ns() < end_ns);
 	return false;
 }
 

@@ -52,9 +52,9 @@ struct guest *guest_of_call(struct call *call)
 	return NULL;
 }
 
-uint64_t guest_time_ns(const struct guest *vm, uint64_t monotonic_ns)
+uint64_t guest_time_ns(const struct guest *vm, uint64_t at_ns)
 {
-	return monotonic_ns > vm->started_ns ? monotonic_ns - vm->started_ns : 0;
+	return at_ns > vm->started_ns ? at_ns - vm->started_ns : 0;
 }
 
 const char *guest_state_text(const struct guest *vm)
@@ -255,7 +255,7 @@ json_t *guest_to_json(const struct guest *vm)
 		vm->label[0] ? vm->label : NULL, "state", guest_state_text(vm), "snapshot", guest_snapshot_text(vm),
 		"temperature", vm->cold ? "cold" : "warm", "worker", (json_int_t)pool_vm_worker(vm->pool_vm), "pid",
 		(json_int_t)pool_vm_pid(vm->pool_vm), "detached", (int)vm->detached, "age_ms",
-		(json_int_t)(guest_time_ns(vm, clock_now_ns()) / NANOSECONDS_PER_MS), "exit_reason",
+		(json_int_t)(guest_time_ns(vm, monotonic_ns()) / NANOSECONDS_PER_MS), "exit_reason",
 		vm->exited ? vm->exit_reason : NULL);
 
 	return json && shape_to_json(pool_vm_shape(vm->pool_vm), json) == 0 ? steal_pointer(json) : NULL;

@@ -102,7 +102,7 @@ void guest_waiter_add(struct guest *vm, struct guest_waiter *waiter);
 void guest_waiter_remove(struct guest_waiter *waiter);
 
 /* Nanoseconds after the VM's start; 0 for what was before. */
-uint64_t guest_time_ns(const struct guest *vm, uint64_t monotonic_ns);
+uint64_t guest_time_ns(const struct guest *vm, uint64_t at_ns);
 
 /* Tell subscribers. details: an object, taken over; "vm" and "event" are added. */
 void guest_publish(const struct guest *vm, const char *event, json_t *details);

@@ -107,7 +107,7 @@ static json_t *phases_json(const struct pool_started *started)
 static json_t *started_json(const struct guest *vm, const struct pool_started *started, uint64_t received_ns)
 {
 	json_t *entered = started->entered_ns ? json_integer((json_int_t)started->entered_ns) : json_null();
-	uint64_t total_us = (clock_now_ns() - received_ns) / NANOSECONDS_PER_US;
+	uint64_t total_us = (monotonic_ns() - received_ns) / NANOSECONDS_PER_US;
 	char shape[SHAPE_TEXT_SIZE];
 
 	return json_pack("{s:s, s:s, s:s, s:s?, s:s, s:o, s:I, s:o, s:I}", "vm", vm->id, "state", guest_state_text(vm),

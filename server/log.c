@@ -312,7 +312,7 @@ void log_write_limited(struct log_limit *limit, enum log_level level, const char
 {
 	uint64_t left_out;
 
-	if (level < configured_level || !log_limit_allows(limit, clock_now_ns(), &left_out))
+	if (level < configured_level || !log_limit_allows(limit, monotonic_ns(), &left_out))
 		return;
 	if (left_out)
 		log_write(level, "lines left out",

@@ -43,6 +43,6 @@ int notify_reloading(void)
 	char state[64];
 
 	(void)snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-		       clock_now_ns() / NANOSECONDS_PER_US);
+		       monotonic_ns() / NANOSECONDS_PER_US);
 	return notify_send(state);
 }

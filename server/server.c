@@ -153,7 +153,7 @@ int server_new(const struct config *config, const struct options *options, struc
 
 	server->config = *config;
 	server->options = options;
-	server->started_ns = clock_now_ns();
+	server->started_ns = monotonic_ns();
 	server->demo_image = -1;
 	TAILQ_INIT(&server->connections);
 	TAILQ_INIT(&server->vms);

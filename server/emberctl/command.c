@@ -9,8 +9,8 @@
  */
 #include "emberctl/command.h"
 
-#include "emberctl/cleanup.h"
 #include "emberctl/text.h"
+#include "proto/cleanup.h"
 
 #include <errno.h>
 #include <libgen.h>

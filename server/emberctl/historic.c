@@ -5,9 +5,9 @@
  */
 #include "emberctl/historic.h"
 
-#include "emberctl/cleanup.h"
 #include "emberctl/command.h"
 #include "emberctl/render.h"
+#include "proto/cleanup.h"
 
 #include <stdio.h>
 

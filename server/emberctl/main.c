@@ -6,12 +6,12 @@
  * be told without it is told without it. Then there is one connection, one call (or a stream that one call began), and
  * the answer on standard output.
  */
-#include "emberctl/cleanup.h"
 #include "emberctl/command.h"
 #include "emberctl/help.h"
 #include "emberctl/historic.h"
 #include "emberctl/session.h"
 #include "emberctl/stream.h"
+#include "proto/cleanup.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
  */
 #include "emberctl/progress.h"
 
-#include "emberctl/cleanup.h"
 #include "emberctl/value_text.h"
+#include "proto/cleanup.h"
 
 #include <stdio.h>
 #include <string.h>

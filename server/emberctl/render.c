@@ -8,10 +8,10 @@
  */
 #include "emberctl/render.h"
 
-#include "emberctl/cleanup.h"
 #include "emberctl/text.h"
 #include "emberctl/text_table.h"
 #include "emberctl/value_text.h"
+#include "proto/cleanup.h"
 
 #include <errno.h>
 #include <string.h>

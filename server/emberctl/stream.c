@@ -7,9 +7,9 @@
  */
 #include "emberctl/stream.h"
 
-#include "emberctl/cleanup.h"
 #include "emberctl/text.h"
 #include "emberctl/value_text.h"
+#include "proto/cleanup.h"
 #include "proto/text_encoding.h"
 
 #include <errno.h>

@@ -6,8 +6,8 @@
  */
 #include "emberctl/value_text.h"
 
-#include "emberctl/cleanup.h"
 #include "emberctl/text.h"
+#include "proto/cleanup.h"
 
 #include <errno.h>
 #include <math.h>

@@ -14,7 +14,7 @@
 
 static json_int_t uptime_ms(const struct server *server)
 {
-	return (json_int_t)((clock_now_ns() - server->started_ns) / NANOSECONDS_PER_MS);
+	return (json_int_t)((monotonic_ns() - server->started_ns) / NANOSECONDS_PER_MS);
 }
 
 void method_server_ping(struct call *call)

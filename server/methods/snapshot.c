@@ -246,7 +246,7 @@ static void on_verified(void *opaque, const struct rpc_error *error, const struc
 	struct check *check = opaque;
 	struct call *call = check->call;
 	const struct catalog_entry *entry = catalog_find_any(snapshots_catalog(check->server->snapshots), check->name);
-	uint64_t total_us = (clock_now_ns() - call->received_ns) / NANOSECONDS_PER_US;
+	uint64_t total_us = (monotonic_ns() - call->received_ns) / NANOSECONDS_PER_US;
 	json_t *answer;
 
 	check->load = NULL;

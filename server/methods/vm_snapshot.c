@@ -142,7 +142,7 @@ static json_t *answer_json(const struct taking *taking, const struct call *call)
 {
 	cleanup_json json_t *record = snapshot_to_json(taking->name, taking->path, &taking->loaded.summary, NULL);
 	const struct guest *vm = guest_find(taking->server, taking->vm);
-	uint64_t total_us = (clock_now_ns() - call->received_ns) / NANOSECONDS_PER_US;
+	uint64_t total_us = (monotonic_ns() - call->received_ns) / NANOSECONDS_PER_US;
 	json_t *more =
 		json_pack("{s:s, s:s, s:I, s:I, s:o, s:I}", "vm", taking->vm, "state",
 			  vm ? guest_state_text(vm) : pool_vm_state_name(POOL_VM_STOPPING), "memory_bytes",
@@ -220,7 +220,7 @@ static void on_committed(void *opaque, int result)
 	struct taking *taking = opaque;
 
 	taking->is_open = false;
-	taking->publish_ns += clock_now_ns() - taking->began_ns;
+	taking->publish_ns += monotonic_ns() - taking->began_ns;
 	if (result)
 		fail_file(taking, result);
 	else if (taking->name)
@@ -248,7 +248,7 @@ static void on_loaded(void *opaque, const struct rpc_error *problem, const struc
 		give_up(taking);
 		return;
 	}
-	taking->began_ns = clock_now_ns();
+	taking->began_ns = monotonic_ns();
 	failed = file_thread_submit(taking->server->files, commit, on_committed, taking);
 	if (failed)
 		fail_file(taking, failed);
@@ -306,7 +306,7 @@ static void on_begun(void *opaque, int result)
 	const struct guest *vm = guest_find(taking->server, taking->vm);
 	struct pool_snapshot snapshot;
 
-	taking->publish_ns = clock_now_ns() - taking->began_ns;
+	taking->publish_ns = monotonic_ns() - taking->began_ns;
 	taking->is_open = result == 0;
 	if (result) {
 		fail_file(taking, result);
@@ -388,7 +388,7 @@ void method_vm_snapshot(struct call *call)
 	}
 
 	call_on_abandon(call, on_abandoned, taking);
-	taking->began_ns = clock_now_ns();
+	taking->began_ns = monotonic_ns();
 	failed = file_thread_submit(call->server->files, begin, on_begun, taking);
 	if (failed)
 		fail_file(taking, failed);
