@@ -20,6 +20,7 @@
 
 #include "devices/machine.h"
 #include "kvm/entry.h"
+#include "pool/devices.h"
 #include "pool/message.h"
 #include "pool/slot.h"
 
