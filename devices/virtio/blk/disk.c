@@ -29,7 +29,7 @@
 #include "kvm/cleanup.h"
 #include "kvm/file_status.h"
 
-#define COPY_BYTES (64 * OVERLAY_CLUSTER) /* that a copy of an overlay has in memory at once */
+#define COPY_BYTES ((uint64_t)64 * OVERLAY_CLUSTER) /* that a copy of an overlay has in memory at once */
 
 struct disk {
 	int image;
