@@ -72,6 +72,6 @@ int disk_save(struct disk *disk);
  * Returns 0; -EOPNOTSUPP (the disk is written in place: the image is not what it was); -EINVAL (the file) or -errno of
  * the step that failed, with the reason in detail.
  */
-int disk_copy_overlay(const struct disk *disk, int file, struct error_detail *detail);
+int disk_copy_overlay(struct disk *disk, int file, struct error_detail *detail);
 
 #endif

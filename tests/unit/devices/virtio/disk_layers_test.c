@@ -317,7 +317,7 @@ Test(disk_layers, a_copy_of_nothing_is_an_empty_overlay)
 	close(again);
 }
 
-static void assert_not_copied(const struct disk *disk, int file, int error, const char *text)
+static void assert_not_copied(struct disk *disk, int file, int error, const char *text)
 {
 	struct error_detail detail = { 0 };
 
@@ -489,23 +489,72 @@ Test(disk_layers, a_base_that_is_cut_gives_errors)
 	close(copy);
 }
 
+/* ... before anybody has looked which clusters it holds. */
+Test(disk_layers, a_base_whose_bitmap_is_cut_gives_errors)
+{
+	uint8_t bytes[CLUSTER];
+	int copy = new_file();
+	struct disk *disk;
+
+	make_base(0xb0);
+	disk = open_layers(base, overlay, false, 0);
+	cr_assert_eq(ftruncate(base, (off_t)CLUSTER), 0);
+	cr_assert_eq(read_disk(disk, 0, CLUSTER, bytes), -EIO);
+	cr_assert_eq(write_disk(disk, 512, 512, bytes), -EIO);
+	cr_assert_eq(disk_zero(disk, 512, 512, true), -EIO);
+	assert_not_copied(disk, copy, -EIO, "at byte 0 of the disk");
+	disk_close(disk);
+	close(copy);
+	assert_image_untouched();
+}
+
+static struct disk *open_large(uint64_t size, int lower)
+{
+	const struct disk_options options = {
+		.image = dup(image),
+		.base = lower >= 0 ? dup(lower) : -1,
+		.overlay = new_file(),
+	};
+	struct error_detail detail = { 0 };
+	struct disk *disk;
+
+	cr_assert_eq(ftruncate(image, (off_t)size), 0);
+	cr_assert_eq(disk_open(&options, &disk, &detail), 0, "%s", detail.text);
+	return disk;
+}
+
+/* A cluster of the bitmap tells of 128 MiB, and comes into memory by itself. */
+Test(disk_layers, ranges_across_parts_of_the_bitmap)
+{
+	const uint64_t middle = UINT64_C(256) << 20;
+	static uint8_t expected[8 * OVERLAY_CLUSTER];
+	uint8_t bytes[8 * CLUSTER];
+	struct disk *disk = open_large(3 * middle, -1);
+
+	memset(expected + 2 * CLUSTER, 0xb0, 4 * CLUSTER);
+	cr_assert_eq(write_disk(disk, middle - 2 * CLUSTER, 4 * CLUSTER, expected + 2 * CLUSTER), 0);
+	keep(disk, base);
+	disk_close(disk);
+	for (int later = 0; later < 2; later++) {
+		disk = open_large(3 * middle, base);
+		cr_assert_eq(read_disk(disk, later ? middle : middle - 4 * CLUSTER, 4 * CLUSTER, bytes), 0);
+		cr_assert_arr_eq(bytes, expected + (later ? 4 * CLUSTER : 0), 4 * CLUSTER);
+		cr_assert_eq(read_disk(disk, middle - 4 * CLUSTER, 8 * CLUSTER, bytes), 0);
+		cr_assert_arr_eq(bytes, expected, 8 * CLUSTER);
+		disk_close(disk);
+	}
+}
+
 Test(disk_layers, the_largest_image)
 {
 	const uint64_t last = OVERLAY_IMAGE_MAX - 1024;
-	struct disk_options options = { .image = dup(image), .base = -1, .overlay = new_file() };
-	struct error_detail detail = { 0 };
-	struct disk *disk;
+	struct disk *disk = open_large(OVERLAY_IMAGE_MAX, -1);
 	uint8_t data[1024] = "last";
 
-	cr_assert_eq(ftruncate(image, (off_t)OVERLAY_IMAGE_MAX), 0);
-	cr_assert_eq(disk_open(&options, &disk, &detail), 0, "%s", detail.text);
 	cr_assert_eq(write_disk(disk, last, 1024, data), 0);
 	keep(disk, base);
 	disk_close(disk);
-	options.image = dup(image);
-	options.base = dup(base);
-	options.overlay = new_file();
-	cr_assert_eq(disk_open(&options, &disk, &detail), 0, "%s", detail.text);
+	disk = open_large(OVERLAY_IMAGE_MAX, base);
 	memset(data, 0, sizeof(data));
 	cr_assert_eq(read_disk(disk, last, 1024, data), 0);
 	cr_assert_str_eq((const char *)data, "last");
