@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Disks of three layers, and the copies that snapshots keep of their overlays: against the model through generations of
- * clones, layer by layer, and with files that somebody has changed.
+ * Disks of three layers: which of them a byte is read from, written to and counted against; and bases that somebody has
+ * changed.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,83 +14,7 @@
 #include "devices/virtio/blk/overlay.h"
 #include "disk_model.h"
 
-#define CLUSTER    ((uint64_t)OVERLAY_CLUSTER)
-#define LAST       (DISK_SIZE - DISK_SIZE % CLUSTER) /* where the last cluster begins, which is a part of one */
-#define FILE_BYTES (2 * CLUSTER + DISK_SIZE)         /* of an overlay of this disk: header, bitmap, data */
-
-static int base;
-static int overlay;
-
-static int new_file(void)
-{
-	int file = memfd_create("overlay", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	cr_assert_geq(file, 0);
-	return file;
-}
-
-static void set_up(void)
-{
-	model_set_up();
-	base = new_file();
-	overlay = new_file();
-}
-
-static void tear_down(void)
-{
-	model_tear_down();
-	close(base);
-	close(overlay);
-}
-
-TestSuite(disk_layers, .init = set_up, .fini = tear_down);
-
-static void keep(struct disk *disk, int file)
-{
-	struct error_detail detail = { 0 };
-
-	cr_assert_eq(disk_copy_overlay(disk, file, &detail), 0, "%s", detail.text);
-}
-
-/* Make the base: one byte in each of some clusters of the disk, among them the last; the model has it too. */
-static void make_base(uint8_t byte)
-{
-	int file = new_file();
-	struct disk *disk = open_layers(-1, file, false, 0);
-
-	fill_disk(disk, 2 * CLUSTER, 4 * CLUSTER, byte);
-	fill_disk(disk, 20 * CLUSTER, CLUSTER, byte);
-	fill_disk(disk, LAST, DISK_SIZE - LAST, byte);
-	keep(disk, base);
-	disk_close(disk);
-	close(file);
-}
-
-/* What a file of an overlay's size holds; to be compared with a later one. */
-static uint8_t *content(int file)
-{
-	uint8_t *bytes = malloc(FILE_BYTES);
-
-	cr_assert_eq(pread(file, bytes, FILE_BYTES, 0), (ssize_t)FILE_BYTES);
-	return bytes;
-}
-
-static void assert_unchanged(int file, uint8_t *before)
-{
-	uint8_t *now = content(file);
-
-	cr_assert_arr_eq(now, before, FILE_BYTES);
-	free(now);
-	free(before);
-}
-
-static bool is_named(int file, uint64_t cluster)
-{
-	uint8_t byte;
-
-	cr_assert_eq(pread(file, &byte, 1, (off_t)(CLUSTER + cluster / 8)), 1);
-	return byte & (1U << (cluster % 8));
-}
+TestSuite(disk_layers, .init = model_set_up, .fini = model_tear_down);
 
 Test(disk_layers, every_combination)
 {
@@ -113,8 +35,8 @@ Test(disk_layers, every_combination)
 		struct disk_options options = { .read_only = cases[i].read_only };
 		struct disk *disk;
 
-		tear_down();
-		set_up();
+		model_tear_down();
+		model_set_up();
 		if (cases[i].base)
 			make_base(0xb0);
 		if (cases[i].overlay == WRITTEN) {
@@ -203,7 +125,7 @@ Test(disk_layers, clones_of_one_base_do_not_see_each_other)
 	before = content(base);
 	memcpy(kept, model, DISK_SIZE);
 	for (int i = 0; i < 3; i++) {
-		overlays[i] = new_file();
+		overlays[i] = new_overlay();
 		disks[i] = open_layers(base, overlays[i], false, 0);
 	}
 	for (int i = 0; i < 3; i++)
@@ -233,32 +155,6 @@ Test(disk_layers, the_limit_counts_the_upper_one_alone)
 	disk_close(disk);
 }
 
-Test(disk_layers, zeros_cover_what_is_below)
-{
-	struct disk *disk;
-	int copy = new_file();
-	struct stat status;
-
-	make_base(0xb0);
-	disk = open_layers(base, overlay, false, 0);
-	cr_assert_eq(disk_zero(disk, 1 * CLUSTER + 512, 4 * CLUSTER, true), 0);
-	memset(model + CLUSTER + 512, 0, 4 * CLUSTER);
-	cr_assert_eq(disk_zero(disk, LAST, DISK_SIZE - LAST, false), 0);
-	memset(model + LAST, 0, DISK_SIZE - LAST);
-	assert_is_model(disk);
-
-	/* They cover it in a copy as well, where they take no space: clusters 1, 5 and 20 do, and header and bitmap. */
-	keep(disk, copy);
-	disk_close(disk);
-	cr_assert_eq(fstat(copy, &status), 0);
-	cr_assert_eq((uint64_t)status.st_size, FILE_BYTES);
-	cr_assert_leq((uint64_t)status.st_blocks * 512, 5 * CLUSTER);
-	disk = open_layers(copy, -1, true, 0);
-	assert_is_model(disk);
-	disk_close(disk);
-	close(copy);
-}
-
 /* Of each byte zero, or what the disk held: never what a layer below holds under another. */
 Test(disk_layers, a_discard_uncovers_nothing)
 {
@@ -278,121 +174,6 @@ Test(disk_layers, a_discard_uncovers_nothing)
 	disk_close(disk);
 	assert_unchanged(base, before);
 	assert_image_untouched();
-}
-
-Test(disk_layers, a_copy_holds_what_both_hold)
-{
-	struct disk *disk;
-	int copy = new_file();
-
-	make_base(0xb0);
-	disk = open_layers(base, overlay, false, 0);
-	fill_disk(disk, 4 * CLUSTER, 3 * CLUSTER, 0xa0);
-	keep(disk, copy);
-	for (uint64_t i = 0; i < 8 * CLUSTER; i++)
-		cr_assert_eq(is_named(copy, i), (i >= 2 && i < 7) || i == 20 || i == LAST / CLUSTER, "cluster %ju",
-			     (uintmax_t)i);
-	disk_close(disk);
-	disk = open_layers(-1, copy, true, 0);
-	assert_is_model(disk);
-	disk_close(disk);
-	close(copy);
-}
-
-Test(disk_layers, a_copy_of_nothing_is_an_empty_overlay)
-{
-	struct disk *disk = open_layers(-1, -1, true, 0);
-	int again = new_file();
-
-	keep(disk, base);
-	disk_close(disk);
-	disk = open_layers(base, overlay, false, 0);
-	assert_is_model(disk);
-	keep(disk, again);
-	disk_close(disk);
-	disk = open_layers(-1, again, false, 0);
-	fill_disk(disk, 512, 512, 1);
-	assert_is_model(disk);
-	disk_close(disk);
-	close(again);
-}
-
-static void assert_not_copied(struct disk *disk, int file, int error, const char *text)
-{
-	struct error_detail detail = { 0 };
-
-	cr_assert_eq(disk_copy_overlay(disk, file, &detail), error);
-	cr_assert_not_null(strstr(detail.text, text), "%s", detail.text);
-}
-
-Test(disk_layers, copies_that_cannot_be)
-{
-	int folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int sealed = new_file();
-	struct disk *disk = open_layers(-1, -1, false, 0);
-
-	assert_not_copied(disk, overlay, -EOPNOTSUPP, "in place");
-	disk_close(disk);
-	make_base(0xb0);
-	disk = open_layers(base, overlay, false, 0);
-	assert_not_copied(disk, -1, -EBADF, "fstat");
-	assert_not_copied(disk, folder, -EINVAL, "regular");
-	assert_not_copied(disk, base, -EINVAL, "not empty");
-	assert_not_copied(disk, overlay, -EINVAL, "not empty");
-	cr_assert_eq(fcntl(sealed, F_ADD_SEALS, F_SEAL_GROW), 0);
-	assert_not_copied(disk, sealed, -EPERM, "prepared");
-	assert_is_model(disk);
-	disk_close(disk);
-	close(sealed);
-	close(folder);
-}
-
-/* A clone of a clone of a clone, each kept while it goes on; each starts as what it is a clone of was at that time. */
-static void run_generations(uint32_t seed)
-{
-	static uint8_t kept[DISK_SIZE];
-	int lower = -1;
-
-	seed_random(seed);
-	memcpy(model, original, DISK_SIZE);
-	for (int generation = 0; generation < 8; generation++) {
-		int upper = new_file();
-		int copy = new_file();
-		struct disk *disk = open_layers(lower, upper, false, 0);
-		uint8_t *before = lower >= 0 ? content(lower) : NULL;
-
-		assert_is_model(disk);
-		for (int i = 0; i < 40; i++)
-			random_step(disk);
-		if (next_random(2)) {
-			cr_assert_eq(disk_save(disk), 0);
-			disk_close(disk);
-			disk = open_layers(lower, upper, false, 0);
-		}
-		for (int i = 0; i < 40; i++)
-			random_step(disk);
-		keep(disk, copy);
-		memcpy(kept, model, DISK_SIZE);
-		for (int i = 0; i < 20; i++)
-			random_step(disk);
-		assert_is_model(disk);
-		disk_close(disk);
-		if (lower >= 0) {
-			assert_unchanged(lower, before);
-			close(lower);
-		}
-		close(upper);
-		memcpy(model, kept, DISK_SIZE);
-		lower = copy;
-	}
-	close(lower);
-	assert_image_untouched();
-}
-
-Test(disk_layers, generations_of_clones_are_what_was_written)
-{
-	for (uint32_t seed = 1; seed <= 12; seed++)
-		run_generations(seed);
 }
 
 static void assert_base_refused(int file, const char *text)
@@ -423,9 +204,9 @@ Test(disk_layers, bases_that_are_none)
 		byte ^= 0x40;
 		cr_assert_eq(pwrite(base, &byte, 1, i), 1);
 	}
-	cr_assert_eq(ftruncate(base, (off_t)FILE_BYTES - 1), 0);
+	cr_assert_eq(ftruncate(base, (off_t)OVERLAY_BYTES - 1), 0);
 	assert_base_refused(base, "base: 173567 bytes are too few");
-	cr_assert_eq(ftruncate(base, (off_t)FILE_BYTES), 0);
+	cr_assert_eq(ftruncate(base, (off_t)OVERLAY_BYTES), 0);
 	cr_assert_eq(ftruncate(image, DISK_SIZE - 512), 0);
 	assert_base_refused(base, "base: its header");
 	cr_assert_eq(ftruncate(image, (off_t)OVERLAY_IMAGE_MAX + 512), 0);
@@ -446,7 +227,7 @@ Test(disk_layers, a_base_that_names_everything)
 {
 	uint8_t ones[CLUSTER];
 	struct disk *disk;
-	int copy = new_file();
+	int copy = new_overlay();
 
 	make_base(0xb0);
 	for (uint64_t i = 0; i < LAST / CLUSTER; i++) {
@@ -468,7 +249,7 @@ Test(disk_layers, a_base_that_names_everything)
 Test(disk_layers, a_base_that_is_cut_gives_errors)
 {
 	uint8_t bytes[CLUSTER];
-	int copy = new_file();
+	int copy = new_overlay();
 	struct disk *disk;
 
 	make_base(0xb0);
@@ -493,7 +274,7 @@ Test(disk_layers, a_base_that_is_cut_gives_errors)
 Test(disk_layers, a_base_whose_bitmap_is_cut_gives_errors)
 {
 	uint8_t bytes[CLUSTER];
-	int copy = new_file();
+	int copy = new_overlay();
 	struct disk *disk;
 
 	make_base(0xb0);
@@ -513,7 +294,7 @@ static struct disk *open_large(uint64_t size, int lower)
 	const struct disk_options options = {
 		.image = dup(image),
 		.base = lower >= 0 ? dup(lower) : -1,
-		.overlay = new_file(),
+		.overlay = new_overlay(),
 	};
 	struct error_detail detail = { 0 };
 	struct disk *disk;

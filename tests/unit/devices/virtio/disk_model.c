@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 #include "ring.h"
 
 int image;
+int base;
+int overlay;
 uint8_t original[DISK_SIZE];
 uint8_t model[DISK_SIZE];
 
@@ -27,6 +30,8 @@ void model_set_up(void)
 	ring_open(&ring, 8);
 	virtqueue_init(&queue, &ring.memory, 8);
 	image = memfd_create("image", MFD_CLOEXEC);
+	base = new_overlay();
+	overlay = new_overlay();
 	for (size_t i = 0; i < DISK_SIZE; i++)
 		original[i] = (uint8_t)(i / 512 + i * 7 + 1);
 	memcpy(model, original, DISK_SIZE);
@@ -37,6 +42,16 @@ void model_tear_down(void)
 {
 	ring_close(&ring);
 	close(image);
+	close(base);
+	close(overlay);
+}
+
+int new_overlay(void)
+{
+	int file = memfd_create("overlay", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	cr_assert_geq(file, 0);
+	return file;
 }
 
 static int open_read_only(int file)
@@ -50,12 +65,12 @@ static int open_read_only(int file)
 	return opened;
 }
 
-struct disk *open_layers(int base, int overlay, bool read_only, uint64_t limit)
+struct disk *open_layers(int base_file, int overlay_file, bool read_only, uint64_t limit)
 {
 	const struct disk_options options = {
-		.image = overlay >= 0 || read_only ? open_read_only(image) : dup(image),
-		.base = base >= 0 ? open_read_only(base) : -1,
-		.overlay = overlay >= 0 ? dup(overlay) : -1,
+		.image = overlay_file >= 0 || read_only ? open_read_only(image) : dup(image),
+		.base = base_file >= 0 ? open_read_only(base_file) : -1,
+		.overlay = overlay_file >= 0 ? dup(overlay_file) : -1,
 		.overlay_limit = limit,
 		.read_only = read_only,
 	};
@@ -157,6 +172,59 @@ void assert_image_untouched(void)
 
 	cr_assert_eq(pread(image, bytes, DISK_SIZE, 0), DISK_SIZE);
 	cr_assert_arr_eq(bytes, original, DISK_SIZE);
+}
+
+void keep(struct disk *disk, int file)
+{
+	struct error_detail detail = { 0 };
+
+	cr_assert_eq(disk_copy_overlay(disk, file, &detail), 0, "%s", detail.text);
+}
+
+void assert_not_copied(struct disk *disk, int file, int error, const char *text)
+{
+	struct error_detail detail = { 0 };
+
+	cr_assert_eq(disk_copy_overlay(disk, file, &detail), error);
+	cr_assert_not_null(strstr(detail.text, text), "%s", detail.text);
+}
+
+void make_base(uint8_t byte)
+{
+	int file = new_overlay();
+	struct disk *disk = open_layers(-1, file, false, 0);
+
+	fill_disk(disk, 2 * CLUSTER, 4 * CLUSTER, byte);
+	fill_disk(disk, 20 * CLUSTER, CLUSTER, byte);
+	fill_disk(disk, LAST, DISK_SIZE - LAST, byte);
+	keep(disk, base);
+	disk_close(disk);
+	close(file);
+}
+
+uint8_t *content(int file)
+{
+	uint8_t *bytes = malloc(OVERLAY_BYTES);
+
+	cr_assert_eq(pread(file, bytes, OVERLAY_BYTES, 0), (ssize_t)OVERLAY_BYTES);
+	return bytes;
+}
+
+void assert_unchanged(int file, uint8_t *before)
+{
+	uint8_t *now = content(file);
+
+	cr_assert_arr_eq(now, before, OVERLAY_BYTES);
+	free(now);
+	free(before);
+}
+
+bool is_named(int file, uint64_t cluster)
+{
+	uint8_t byte;
+
+	cr_assert_eq(pread(file, &byte, 1, (off_t)(CLUSTER + cluster / 8)), 1);
+	return byte & (1U << (cluster % 8));
 }
 
 void seed_random(uint32_t seed)

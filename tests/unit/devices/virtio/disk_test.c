@@ -5,9 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,21 +13,7 @@
 #include "devices/virtio/blk/overlay.h"
 #include "disk_model.h"
 
-static int overlay;
-
-static void set_up(void)
-{
-	model_set_up();
-	overlay = memfd_create("overlay", MFD_CLOEXEC);
-}
-
-static void tear_down(void)
-{
-	model_tear_down();
-	close(overlay);
-}
-
-TestSuite(disk, .init = set_up, .fini = tear_down);
+TestSuite(disk, .init = model_set_up, .fini = model_tear_down);
 
 static struct disk *open_disk(bool with_overlay, bool read_only, uint64_t limit)
 {
