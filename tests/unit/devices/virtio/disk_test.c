@@ -259,6 +259,21 @@ Test(disk, an_overlay_that_somebody_has_changed)
 	disk_close(disk);
 }
 
+Test(disk, bits_of_clusters_that_the_disk_does_not_have_do_not_count)
+{
+	uint8_t bits[4096 - 5];
+	struct disk *disk;
+
+	disk_close(open_disk(true, false, 0));
+	memset(bits, 0xff, sizeof(bits));
+	bits[0] = 0xfe; /* bit 0 is the last cluster's, the 41st */
+	cr_assert_eq(pwrite(overlay, bits, sizeof(bits), 4096 + 5), sizeof(bits));
+	disk = open_disk(true, false, 4096);
+	fill_disk(disk, 0, 4096, 1);
+	assert_is_model(disk);
+	disk_close(disk);
+}
+
 Test(disk, an_image_of_any_size_up_to_the_largest_can_have_an_overlay)
 {
 	const struct disk_options options = { .image = dup(image), .base = -1, .overlay = dup(overlay) };
