@@ -4,12 +4,12 @@
  *
  * A page goes with MADV_DONTNEED (guest_memory_drop()), which leaves the mapping and KVM's memslot as they are: the
  * guest may touch the page again at any time and gets memory again, so that deflating needs nothing of us. What it finds
- * there depends on what lies under its memory. Anonymous memory (a machine that was booted) is zeros. Under a snapshot's
- * private mapping the page of ours goes, and the snapshot's page appears again: what this guest, or the one that the
- * snapshot was taken of, had there then. Both are allowed: a driver that has not negotiated PAGE_POISON expects nothing of the
- * content of a page that it gave away (section 5.5.6.2, 5.5.6.7). No other VM's data can appear, since nothing but this
- * VM's own file lies under its memory. A page that the guest had only read costs nothing to drop, and comes from the
- * page cache again.
+ * there depends on what lies under its memory. In a machine that was booted, memory is anonymous: zeros. Under a
+ * snapshot's private mapping the copy of ours goes, and the snapshot's page appears again: what this guest had there
+ * when the snapshot was taken. Both are allowed: a driver that has not negotiated PAGE_POISON expects nothing of the
+ * content of a page that it gave away (section 5.5.6.2, 5.5.6.7), and the content does not change after the request was
+ * acknowledged. No other VM's data can appear, since nothing but this VM's own file lies under its memory. A page that
+ * the guest has only read costs nothing to drop, and comes from the page cache again.
  *
  * A driver may name any page: the ones that hold its queues, pages twice, pages that another device writes to right
  * now. All of that is its own loss: host code that touches a dropped page finds what the guest would. What it cannot do is

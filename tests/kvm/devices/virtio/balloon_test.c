@@ -3,7 +3,6 @@
  * A balloon on this host's KVM: memory really goes back, comes again when it is touched, and goes in a clone too.
  */
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <unistd.h>
@@ -15,11 +14,10 @@
 #include "guests/balloon_layout.h"
 #include "virtio_steps.h"
 
-#define MEMORY    (UINT64_C(16) << 20)
-#define TOUCHED   2 /* signals; see guests/balloon.c */
-#define FOLLOWED  3
-#define REPORTED  4
-#define NOT_THERE UINT64_C(0)
+#define MEMORY   (UINT64_C(16) << 20)
+#define TOUCHED  2 /* signals; see guests/balloon.c */
+#define FOLLOWED 3
+#define REPORTED 4
 
 /* An entry of /proc/self/pagemap: the page is there, and is a file's (or shared), not of this process alone. */
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
@@ -40,7 +38,7 @@ static void tear_down(void)
 
 TestSuite(machine_balloon, .fini = tear_down);
 
-static struct virtio_balloon *build(struct fixture *fixture)
+static void build(struct fixture *fixture)
 {
 	const struct machine_shape shape = { .vcpus = 1, .memory_size = MEMORY, .balloons = 1 };
 	const struct virtio_balloon_options options = { .free_page_reporting = true, .statistics = true };
@@ -48,7 +46,6 @@ static struct virtio_balloon *build(struct fixture *fixture)
 
 	fixture_build_shape(fixture, &shape);
 	cr_assert_eq(virtio_balloon_configure(fixture->machine->balloons[0], &options, &detail), 0, "%s", detail.text);
-	return fixture->machine->balloons[0];
 }
 
 /* Pages of a guest's range that cost this process memory of its own. */
@@ -60,7 +57,7 @@ static uint32_t count_private(const struct fixture *fixture, uint64_t gpa, uint3
 
 	cr_assert_geq(map, 0);
 	for (uint32_t i = 0; i < pages; i++) {
-		uint64_t entry = NOT_THERE;
+		uint64_t entry = 0;
 
 		cr_assert_eq(pread(map, &entry, sizeof(entry), (off_t)((address / BALLOON_PAGE + i) * sizeof(entry))),
 			     sizeof(entry));
@@ -101,7 +98,7 @@ static void set_target(struct fixture *fixture, uint32_t pages, uint64_t followe
 
 Test(machine_balloon, memory_goes_back_and_comes_again)
 {
-	(void)build(&source);
+	build(&source);
 	virtio_steps_boot(&source, virtio_balloon_image, virtio_balloon_image_size);
 	fixture_wait_signal(&source, TOUCHED, 1);
 	cr_assert_eq(count_private(&source, BALLOON_PLACE, BALLOON_PAGES), BALLOON_PAGES);
@@ -125,7 +122,7 @@ Test(machine_balloon, statistics_are_the_guests)
 {
 	struct virtio_balloon_status status;
 
-	(void)build(&source);
+	build(&source);
 	virtio_steps_boot(&source, virtio_balloon_image, virtio_balloon_image_size);
 	fixture_wait_signal(&source, TOUCHED, 1);
 	while (read_balloon(&source).statistics_ns == 0)
@@ -144,7 +141,7 @@ Test(machine_balloon, statistics_are_the_guests)
  */
 Test(machine_balloon, a_clone_goes_on_with_it)
 {
-	(void)build(&source);
+	build(&source);
 	virtio_steps_boot(&source, virtio_balloon_image, virtio_balloon_image_size);
 	fixture_wait_signal(&source, TOUCHED, 1);
 	set_target(&source, 100, 1);
@@ -152,7 +149,7 @@ Test(machine_balloon, a_clone_goes_on_with_it)
 	(void)ask(&source);
 	machine_pause(source.machine);
 
-	(void)build(&target);
+	build(&target);
 	virtio_steps_move(&source, &target);
 	cr_assert_eq(read_balloon(&target).target_pages, 100);
 	cr_assert_eq(read_balloon(&target).actual_pages, 100);
@@ -176,7 +173,7 @@ Test(machine_balloon, a_clone_goes_on_with_it)
 
 Test(machine_balloon, a_hostile_guest_gets_errors)
 {
-	(void)build(&source);
+	build(&source);
 	virtio_steps_boot(&source, virtio_balloon_hostile_image, virtio_balloon_hostile_image_size);
 	virtio_steps_wait_for_success(&source);
 	cr_assert_not(machine_has_exited(source.machine));

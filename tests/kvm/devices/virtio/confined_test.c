@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "devices/virtio/balloon/balloon.h"
 #include "devices/virtio/blk/blk.h"
 #include "devices/virtio/rng.h"
 #include "fixture.h"
@@ -21,6 +22,7 @@
 #define CALLS_MAX 64
 
 GUEST_IMAGE(virtio_use);
+GUEST_IMAGE(virtio_balloon);
 
 static struct sandbox_rule rules[CALLS_MAX];
 static size_t rule_count;
@@ -90,15 +92,36 @@ static int fill_image(void)
 	return image;
 }
 
-static void live(const struct sandbox_filter *filter, const int *images, const int *overlays, int copy, int guest)
+/* A guest gives pages back, and takes them again. */
+static void use_balloon(struct fixture *fixture, int guest)
+{
+	const struct virtio_balloon_options options = { .free_page_reporting = true, .statistics = true };
+	struct virtio_balloon *balloon = fixture->machine->balloons[0];
+
+	CHECK(virtio_balloon_configure(balloon, &options, NULL) == 0);
+	CHECK(machine_boot_image(fixture->machine, guest, ENTRY_LONG, NULL) == 0);
+	CHECK(virtio_balloon_set_target(balloon, 100) == 0);
+	CHECK(machine_run(fixture->machine) == 0);
+	fixture_wait_signal(fixture, 4, 1);
+	CHECK(virtio_balloon_ask_statistics(balloon) == 0);
+	CHECK(virtio_balloon_set_target(balloon, 0) == 0);
+	fixture_wait_signal(fixture, 3, 2);
+	fixture_end(fixture);
+}
+
+static void live(const struct sandbox_filter *filter, const int *images, const int *overlays, int copy,
+		 const int *guests)
 {
 	static struct fixture fixtures[2];
+	static struct fixture with_balloon;
 	static uint8_t state[DEVICE_STATE_MAX];
 	const struct machine_shape shape = { .vcpus = 1, .memory_size = UINT64_C(4) << 20, .disks = 1, .rngs = 1 };
+	const struct machine_shape balloon_shape = { .vcpus = 1, .memory_size = UINT64_C(16) << 20, .balloons = 1 };
 	struct sandbox_error error = { .text = "" };
 
 	for (int i = 0; i < 2; i++)
 		fixture_build_shape(&fixtures[i], &shape);
+	fixture_build_shape(&with_balloon, &balloon_shape);
 	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
 	CHECK(sandbox_filter_load(filter, &error) == 0);
 
@@ -112,7 +135,7 @@ static void live(const struct sandbox_filter *filter, const int *images, const i
 		CHECK(virtio_rng_configure(fixtures[i].machine->rngs[0], &limit) == 0);
 		CHECK(virtio_blk_configure(fixtures[i].machine->disks[0], &disk, NULL) == 0);
 	}
-	CHECK(machine_boot_image(fixtures[0].machine, guest, ENTRY_LONG, NULL) == 0);
+	CHECK(machine_boot_image(fixtures[0].machine, guests[0], ENTRY_LONG, NULL) == 0);
 	CHECK(machine_run(fixtures[0].machine) == 0);
 	fixture_wait_signal(&fixtures[0], 1, 1);
 	machine_pause(fixtures[0].machine);
@@ -120,6 +143,7 @@ static void live(const struct sandbox_filter *filter, const int *images, const i
 	virtio_blk_ops.save(&virtio_blk_device(fixtures[0].machine->disks[0])->device, state);
 	CHECK(guest_memory_lay_anonymous(&fixtures[1].machine->vm.memory) == 0);
 	CHECK(virtio_blk_ops.restore(&virtio_blk_device(fixtures[1].machine->disks[0])->device, state, NULL) == 0);
+	use_balloon(&with_balloon, guests[1]);
 	for (int i = 0; i < 2; i++)
 		fixture_end(&fixtures[i]);
 	_exit(0);
@@ -131,7 +155,8 @@ Test(virtio_confined, they_ask_for_nothing_that_they_do_not_say)
 	int images[2] = { fill_image(), fill_image() };
 	int overlays[2] = { memfd_create("overlay", MFD_CLOEXEC), -1 };
 	int copy = memfd_create("copy", MFD_CLOEXEC);
-	int guest = fixture_image(virtio_use_image, virtio_use_image_size);
+	int guests[2] = { fixture_image(virtio_use_image, virtio_use_image_size),
+			  fixture_image(virtio_balloon_image, virtio_balloon_image_size) };
 	siginfo_t end = { .si_pid = 0 };
 	char death[100];
 	pid_t pid;
@@ -141,7 +166,7 @@ Test(virtio_confined, they_ask_for_nothing_that_they_do_not_say)
 	pid = fork();
 	cr_assert_geq(pid, 0);
 	if (pid == 0)
-		live(filter, images, overlays, copy, guest);
+		live(filter, images, overlays, copy, guests);
 
 	cr_assert_eq(waitid(P_PID, (id_t)pid, &end, WEXITED), 0);
 	sandbox_describe_death(end.si_code, end.si_status, death, sizeof(death));

@@ -110,6 +110,10 @@ Test(machine_virtio, shapes_with_too_many_devices_are_refused)
 	shape.rngs = MACHINE_RNGS_MAX + 1;
 	cr_assert_lt(machine_shape_check(&shape, &detail), 0);
 	cr_assert_not_null(strstr(detail.text, "rngs"));
+	shape.rngs = 0;
+	shape.balloons = MACHINE_BALLOONS_MAX + 1;
+	cr_assert_lt(machine_shape_check(&shape, &detail), 0);
+	cr_assert_not_null(strstr(detail.text, "balloons"));
 }
 
 /* An overlay's file as it is now, for another machine. */
