@@ -3,7 +3,7 @@
  * Pages that a guest gives back.
  *
  * A page goes with MADV_DONTNEED (guest_memory_drop()), which leaves the mapping and KVM's memslot as they are: the
- * guest may touch the page again at any time and gets memory again, so that deflating needs nothing of us. What it finds
+ * guest may touch the page at any time and gets memory again, so that deflating needs nothing of us. What it finds
  * there depends on what lies under its memory. In a machine that was booted, memory is anonymous: zeros. Under a
  * snapshot's private mapping the copy of ours goes, and the snapshot's page appears again: what this guest had there
  * when the snapshot was taken. Both are allowed: a driver that has not negotiated PAGE_POISON expects nothing of the
@@ -12,9 +12,9 @@
  * the guest has only read costs nothing to drop, and comes from the page cache again.
  *
  * A driver may name any page: the ones that hold its queues, pages twice, pages that another device writes to right
- * now. All of that is its own loss: host code that touches a dropped page finds what the guest would. What it cannot do is
- * name what is not in its memory, or make one request last: page numbers are limited in number, copied in small pieces,
- * each checked before it is used; ranges are as few as a chain's segments.
+ * now. All of that is its own loss: host code that touches a dropped page finds what the guest would. What it cannot do
+ * is name what is not in its memory, or make one request last: page numbers are limited in number, copied in small
+ * pieces, each checked before it is used; ranges are as few as a chain's segments.
  *
  * One call a page would cost a microsecond or more for each, so page numbers that follow one another, up or down, are
  * dropped together.

@@ -18,12 +18,13 @@ struct balloon_result {
 };
 
 /*
- * Carry out a request, without locks. The chain is the driver's as it was taken; where a page is at fault, those that it
- * named before are dropped already.
+ * Carry out a request, without locks. The chain is the driver's as it was taken; where a page is at fault, those that
+ * it named before may be dropped already.
  *
  * thread  whose owner may cancel it: looked at every few pages
  *
- * Return 0 (give the chain back with nothing written), -EBADMSG with the fault (the device needs a reset), or -ECANCELED.
+ * Return 0 (give the chain back with nothing written), -EBADMSG with the fault (the device needs a reset), or
+ * -ECANCELED.
  */
 typedef int balloon_request(const struct virtqueue *queue, const struct virtqueue_chain *chain,
 			    const struct io_thread *thread, struct balloon_result *ret_result);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Has a balloon, and follows the target that its host gives. At first it touches all pages that it may give away, and a
- * range that it reports as free when it has followed the first time. Pages that come out of the balloon it touches again.
+ * range that it reports as free when it has followed the first time. Pages that come out of the balloon are touched
+ * again.
  *
  * Signals 2 when all is touched, 3 each time that it has followed, 4 after the report, 100 and more when something is
  * not as it should be. Its statistics are how much memory it has, and how many buffers of statistics it has offered.

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define BALLOON_PLACE          UINT64_C(0x800000) /* guest-physical: pages for the balloon, of which the first go first */
+#define BALLOON_PLACE          UINT64_C(0x800000) /* guest-physical; pages for the balloon */
 #define BALLOON_PAGES          512
 #define BALLOON_REPORTED       UINT64_C(0xc00000) /* what is reported as free */
 #define BALLOON_REPORTED_PAGES 256
