@@ -48,6 +48,6 @@ void virtio_steps_move(struct fixture *from, struct fixture *to)
 	cr_assert_eq(write(memory, source->host, source->size), (ssize_t)source->size);
 	cr_assert_eq(snapshot_capture(from->machine, &state, NULL, &detail), 0, "%s", detail.text);
 	cr_assert_eq(vm_state_check(&state, &detail), 0, "%s", detail.text);
-	cr_assert_eq(snapshot_inject(to->machine, &state, memory, NULL, &detail), 0, "%s", detail.text);
+	cr_assert_eq(snapshot_inject(to->machine, &state, memory, NULL, NULL, &detail), 0, "%s", detail.text);
 	close(memory);
 }
