@@ -73,11 +73,22 @@ struct sandbox_rule_set {
 	const char *name; /* for error texts */
 	const struct sandbox_rule *rules;
 	size_t count;
+	/*
+	 * System calls by number alone, as code below lists what it needs: let through, but for those that a rule of this set or of one
+	 * before it names, whose conditions hold then, and ioctl(2), of which the filter knows the requests.
+	 */
+	const int *calls;
+	size_t call_count;
 };
 
 #define SANDBOX_RULE_SET(set_name, table)                                                         \
 	{                                                                                         \
 		.name = (set_name), .rules = (table), .count = sizeof(table) / sizeof((table)[0]) \
+	}
+
+#define SANDBOX_CALL_SET(set_name, table, table_count)                            \
+	{                                                                         \
+		.name = (set_name), .calls = (table), .call_count = (table_count) \
 	}
 
 /* ioctl(2) requests that are let through, on any descriptor. */

@@ -19,42 +19,23 @@
 #include "sandbox/filter.h"
 #include "sandbox/sandbox.h"
 
-#define CALLS_MAX 64
-
 GUEST_IMAGE(virtio_use);
 GUEST_IMAGE(virtio_balloon);
-
-static struct sandbox_rule rules[CALLS_MAX];
-static size_t rule_count;
-
-/* What every role may do anyway has its own conditions there; and of ioctl(2) the filter knows the requests. */
-static bool is_allowed_anyway(int call)
-{
-	for (size_t i = 0; i < sandbox_rules_runtime.count; i++) {
-		if (sandbox_rules_runtime.rules[i].number == call)
-			return true;
-	}
-	return call == SYS_ioctl;
-}
-
-static void allow(const int *calls, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (is_allowed_anyway(calls[i]))
-			continue;
-		cr_assert_lt(rule_count, CALLS_MAX);
-		rules[rule_count++] = (struct sandbox_rule){ .number = calls[i] };
-	}
-}
 
 static struct sandbox_filter *build_filter(void)
 {
 	const struct sandbox_ioctl_set kvm = { "kvm", kvm_runtime_ioctls, kvm_runtime_ioctl_count };
 	const struct sandbox_ioctl_set *const ioctls[] = { &kvm };
-	struct sandbox_rule_set own = { .name = "virtio", .rules = rules };
+	const struct sandbox_rule_set of_kvm = SANDBOX_CALL_SET("kvm", kvm_runtime_syscalls, kvm_runtime_syscall_count);
+	const struct sandbox_rule_set of_machine =
+		SANDBOX_CALL_SET("machine", machine_runtime_syscalls, machine_runtime_syscall_count);
+	const struct sandbox_rule_set of_virtio =
+		SANDBOX_CALL_SET("virtio", virtio_runtime_syscalls, virtio_runtime_syscall_count);
 	const struct sandbox_rule_set *const sets[] = {
 		&sandbox_rules_runtime,
-		&own,
+		&of_kvm,
+		&of_machine,
+		&of_virtio,
 #ifdef EMBER_SANITIZE
 		&sandbox_rules_sanitizer,
 		&sandbox_rules_sanitizer_report,
@@ -63,10 +44,6 @@ static struct sandbox_filter *build_filter(void)
 	struct sandbox_filter *filter = NULL;
 	struct sandbox_error error = { .text = "" };
 
-	allow(kvm_runtime_syscalls, kvm_runtime_syscall_count);
-	allow(machine_runtime_syscalls, machine_runtime_syscall_count);
-	allow(virtio_runtime_syscalls, virtio_runtime_syscall_count);
-	own.count = rule_count;
 	cr_assert_eq(sandbox_filter_build(sets, sizeof(sets) / sizeof(sets[0]), ioctls, 1, &filter, &error), 0, "%s",
 		     error.text);
 	return filter;
@@ -139,7 +116,7 @@ static void live(const struct sandbox_filter *filter, const int *images, const i
 	CHECK(machine_run(fixtures[0].machine) == 0);
 	fixture_wait_signal(&fixtures[0], 1, 1);
 	machine_pause(fixtures[0].machine);
-	CHECK(virtio_blk_copy_overlay(fixtures[0].machine->disks[0], copy, NULL) == 0);
+	CHECK(virtio_blk_copy_overlay(fixtures[0].machine->disks[0], copy, NULL, NULL) == 0);
 	virtio_blk_ops.save(&virtio_blk_device(fixtures[0].machine->disks[0])->device, state);
 	CHECK(guest_memory_lay_anonymous(&fixtures[1].machine->vm.memory) == 0);
 	CHECK(virtio_blk_ops.restore(&virtio_blk_device(fixtures[1].machine->disks[0])->device, state, NULL) == 0);
