@@ -39,7 +39,7 @@ static void make_base(struct disk_options options)
 	FUZZ_CHECK(disk_open(&options, &first, NULL) == 0);
 	FUZZ_CHECK(disk_zero(first, 8192 + 512, 12288, true) == 0);
 	FUZZ_CHECK(disk_zero(first, IMAGE - 512, 512, true) == 0);
-	FUZZ_CHECK(disk_copy_overlay(first, base, NULL) == 0);
+	FUZZ_CHECK(disk_copy_overlay(first, base, NULL, NULL) == 0);
 	FUZZ_CHECK(pread(base, original_base, BASE, 0) == BASE);
 	(void)disk_close(first);
 }

@@ -225,7 +225,8 @@ int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options
 			      (const uint8_t *)&blk->config, sizeof(blk->config));
 }
 
-int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, struct error_detail *detail)
+/* Is there a disk that its guest does not use now? */
+static int check_idle(struct virtio_blk *blk, struct error_detail *detail)
 {
 	bool held;
 
@@ -241,5 +242,20 @@ int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, struct error_detai
 		return -ENODEV;
 	}
 
-	return disk_copy_overlay(blk->target.disk, file, detail);
+	return 0;
+}
+
+int virtio_blk_count_overlays(struct virtio_blk *blk, uint64_t *ret_bytes, struct error_detail *detail)
+{
+	int r = check_idle(blk, detail);
+
+	return r < 0 ? r : disk_count_overlays(blk->target.disk, ret_bytes, detail);
+}
+
+int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, const struct disk_progress *progress,
+			    struct error_detail *detail)
+{
+	int r = check_idle(blk, detail);
+
+	return r < 0 ? r : disk_copy_overlay(blk->target.disk, file, progress, detail);
 }

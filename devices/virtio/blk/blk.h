@@ -47,6 +47,10 @@ int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options
  *
  * Returns 0, -ENODEV (there is no disk), -EBUSY (the machine runs), or as disk_copy_overlay(); the reason is in detail.
  */
-int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, struct error_detail *detail);
+int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, const struct disk_progress *progress,
+			    struct error_detail *detail);
+
+/* As disk_count_overlays(). While the machine does not run. Returns as virtio_blk_copy_overlay(). */
+int virtio_blk_count_overlays(struct virtio_blk *blk, uint64_t *ret_bytes, struct error_detail *detail);
 
 #endif

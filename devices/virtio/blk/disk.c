@@ -412,7 +412,8 @@ static uint64_t next_in_overlays(const struct disk *disk, uint64_t cluster)
 	return next == OVERLAY_NO_CLUSTER ? disk->size : next * OVERLAY_CLUSTER;
 }
 
-static int copy_layers(struct disk *disk, struct overlay *copy, struct error_detail *detail)
+static int copy_layers(struct disk *disk, struct overlay *copy, const struct disk_progress *progress,
+		       struct error_detail *detail)
 {
 	cleanup_free uint8_t *buffer = malloc(COPY_BYTES);
 	uint64_t offset = 0;
@@ -428,6 +429,8 @@ static int copy_layers(struct disk *disk, struct overlay *copy, struct error_det
 		r = copy_run(layer, offset, run, buffer, copy);
 		if (r == 0)
 			offset = next_in_overlays(disk, (offset + run - 1) / OVERLAY_CLUSTER + 1);
+		if (r == 0 && progress)
+			progress->advanced(progress->opaque, run);
 	}
 	/* The bitmap comes last: it names nothing that is not there. */
 	if (r == 0)
@@ -438,7 +441,20 @@ static int copy_layers(struct disk *disk, struct overlay *copy, struct error_det
 	return r;
 }
 
-int disk_copy_overlay(struct disk *disk, int file, struct error_detail *detail)
+int disk_count_overlays(struct disk *disk, uint64_t *ret_bytes, struct error_detail *detail)
+{
+	int r = load_layers(disk, 0, disk->size);
+
+	if (r < 0) {
+		error_detail_set(detail, "the overlays cannot be read: %s", strerrordesc_np(-r));
+		return r;
+	}
+
+	*ret_bytes = (overlay_count_held(&disk->overlay) + overlay_count_held(&disk->base)) * OVERLAY_CLUSTER;
+	return 0;
+}
+
+int disk_copy_overlay(struct disk *disk, int file, const struct disk_progress *progress, struct error_detail *detail)
 {
 	const struct overlay_options options = {
 		.name = "copy of the overlay",
@@ -457,7 +473,7 @@ int disk_copy_overlay(struct disk *disk, int file, struct error_detail *detail)
 	if (r < 0)
 		return r;
 
-	r = copy_layers(disk, &copy, detail);
+	r = copy_layers(disk, &copy, progress, detail);
 	overlay_release(&copy);
 	return r;
 }

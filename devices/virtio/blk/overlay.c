@@ -117,8 +117,8 @@ static int load_and_count(struct overlay *overlay)
 {
 	int r = overlay_load(overlay, 0, overlay->clusters - 1);
 
-	for (uint64_t i = 0; r == 0 && i < overlay->bitmap_size / sizeof(uint64_t); i++)
-		overlay->held += (uint64_t)__builtin_popcountll(word_of(overlay, i));
+	if (r == 0)
+		overlay->held = overlay_count_held(overlay);
 	return r;
 }
 
@@ -225,6 +225,15 @@ uint64_t overlay_next_held(const struct overlay *overlay, uint64_t cluster)
 	}
 
 	return OVERLAY_NO_CLUSTER;
+}
+
+uint64_t overlay_count_held(const struct overlay *overlay)
+{
+	uint64_t held = 0;
+
+	for (uint64_t i = 0; i < overlay->bitmap_size / sizeof(uint64_t); i++)
+		held += (uint64_t)__builtin_popcountll(word_of(overlay, i));
+	return held;
 }
 
 uint64_t overlay_count_missing(const struct overlay *overlay, uint64_t first, uint64_t last)

@@ -17,6 +17,8 @@
 #define OVERLAY_CLUSTER 4096 /* bytes that are copied as one */
 #define OVERLAY_IMAGE_MAX \
 	(UINT64_C(1) << 41) /* bytes of the largest image that can have an overlay: its bitmap is 64 MiB */
+#define OVERLAY_FILE_MAX \
+	(OVERLAY_CLUSTER + (UINT64_C(64) << 20) + OVERLAY_IMAGE_MAX) /* bytes of the file that it has then */
 #define OVERLAY_NO_CLUSTER UINT64_MAX
 
 enum overlay_mode {
@@ -68,6 +70,9 @@ bool overlay_holds(const struct overlay *overlay, uint64_t cluster);
 
 /* The first cluster from this one on that the overlay holds, or OVERLAY_NO_CLUSTER. */
 uint64_t overlay_next_held(const struct overlay *overlay, uint64_t cluster);
+
+/* How many clusters it holds, of those whose part of the bitmap is at hand. */
+uint64_t overlay_count_held(const struct overlay *overlay);
 
 /* How many clusters of [first, last] it does not hold. */
 uint64_t overlay_count_missing(const struct overlay *overlay, uint64_t first, uint64_t last);

@@ -466,10 +466,10 @@ Test(virtio_blk, a_clone_stands_on_what_was_kept)
 	start(open_blk(false, memfd_create("overlay", MFD_CLOEXEC), NULL));
 	memset(ring.memory.host + DATA, 0x11, 4096);
 	cr_assert_eq(request(VIRTIO_BLK_T_OUT, 8, 4096, false), VIRTIO_BLK_S_OK);
-	cr_assert_eq(virtio_blk_copy_overlay(blk, kept, &detail), -EBUSY);
+	cr_assert_eq(virtio_blk_copy_overlay(blk, kept, NULL, &detail), -EBUSY);
 	cr_assert_not_null(strstr(detail.text, "runs"), "%s", detail.text);
 	driver_pause(&driver);
-	cr_assert_eq(virtio_blk_copy_overlay(blk, kept, &detail), 0, "%s", detail.text);
+	cr_assert_eq(virtio_blk_copy_overlay(blk, kept, NULL, &detail), 0, "%s", detail.text);
 	driver_resume(&driver);
 	memset(ring.memory.host + DATA, 0x22, 4096);
 	cr_assert_eq(request(VIRTIO_BLK_T_OUT, 8, 4096, false), VIRTIO_BLK_S_OK);
@@ -492,10 +492,10 @@ Test(virtio_blk, what_is_written_in_place_or_absent_is_not_kept)
 	struct virtio_blk *absent;
 
 	driver_pause(&driver);
-	cr_assert_eq(virtio_blk_copy_overlay(blk, kept, &detail), -EOPNOTSUPP);
+	cr_assert_eq(virtio_blk_copy_overlay(blk, kept, NULL, &detail), -EOPNOTSUPP);
 	cr_assert_not_null(strstr(detail.text, "in place"), "%s", detail.text);
 	cr_assert_eq(virtio_blk_new(1, &ring.memory, &absent), 0);
-	cr_assert_eq(virtio_blk_copy_overlay(absent, kept, &detail), -ENODEV);
+	cr_assert_eq(virtio_blk_copy_overlay(absent, kept, NULL, &detail), -ENODEV);
 	free_blk(absent);
 	close(kept);
 }
