@@ -12,12 +12,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "devices/fw_cfg.h"
+#include "devices/machine_linux.h"
 #include "kvm/file_status.h"
 #include "pool/process/worker_private.h"
 #include "snapshot/capture.h"
 #include "snapshot/state.h"
 
 #define ENTRY_WAIT_NS UINT64_C(1000000000)
+
+_Static_assert(POOL_METADATA_SIZE <= FW_CFG_METADATA_SIZE, "metadata fit the guest's file");
 
 static void no_phases(struct message_phases *phases)
 {
@@ -58,28 +62,40 @@ static void run_and_answer(struct worker *worker, const struct message *message,
 	report_open(&worker->report);
 }
 
-void worker_boot(struct worker *worker, struct message *message)
+static int boot(struct worker *worker, const struct message *message, struct message_phases *phases,
+		struct error_detail *detail)
 {
-	struct error_detail detail = { "" };
-	struct message_phases phases;
+	enum entry_mode entry = (enum entry_mode)message->payload.start.entry;
 	uint64_t begun = monotonic_ns();
 	int result;
 
-	worker->started = true;
-	no_phases(&phases);
-	if (!entry_mode_name((enum entry_mode)message->payload.start.entry)) {
-		child_refuse(worker->channel, message->header.request, -EINVAL, "entry: no such mode");
-		return;
+	if (!entry_mode_name(entry)) {
+		error_detail_set(detail, "entry: no such mode");
+		return -EINVAL;
 	}
-	result = machine_boot_image(worker->machine, message->fds[0], (enum entry_mode)message->payload.start.entry,
-				    &detail);
-	if (result < 0) {
-		child_refuse(worker->channel, message->header.request, result, detail.text);
-		return;
-	}
+	result = machine_boot_image(worker->machine, message->fds[0], entry, detail);
+	phases->phases_ns[MESSAGE_PHASE_MEMORY_MAP] = monotonic_ns() - begun;
+	return result;
+}
 
-	phases.phases_ns[MESSAGE_PHASE_MEMORY_MAP] = monotonic_ns() - begun;
-	run_and_answer(worker, message, &phases);
+static int boot_linux(struct worker *worker, struct message_phases *phases, struct error_detail *detail)
+{
+	const struct pool_kernel *kernel = &worker->kernel;
+	const struct machine_linux_options options = {
+		.kernel = kernel->image,
+		.entry = kernel->entry,
+		.initrd = kernel->initrd,
+		.cmdline = kernel->cmdline,
+	};
+	uint64_t begun = monotonic_ns();
+	int result;
+
+	result = machine_boot_linux(worker->machine, &options, detail);
+	phases->phases_ns[MESSAGE_PHASE_MEMORY_MAP] = monotonic_ns() - begun;
+	(void)close(kernel->image);
+	if (kernel->initrd >= 0)
+		(void)close(kernel->initrd);
+	return result;
 }
 
 static int map_state(int file, const struct vm_state **ret_state, struct error_detail *detail)
@@ -105,6 +121,9 @@ static int map_state(int file, const struct vm_state **ret_state, struct error_d
 static int inject(struct worker *worker, const struct message *message, struct inject_times *ret_times,
 		  struct error_detail *detail)
 {
+	const struct inject_options options = {
+		.clock = message->payload.start.jump_clock ? INJECT_CLOCK_HOST : INJECT_CLOCK_CONTINUE,
+	};
 	const struct vm_state *state = NULL;
 	int result;
 
@@ -113,7 +132,7 @@ static int inject(struct worker *worker, const struct message *message, struct i
 		return result;
 	result = vm_state_check(state, detail);
 	if (result == 0)
-		result = snapshot_inject(worker->machine, state, message->fds[0], NULL, ret_times, detail);
+		result = snapshot_inject(worker->machine, state, message->fds[0], &options, ret_times, detail);
 	(void)munmap((void *)state, sizeof(*state));
 	return result;
 }
@@ -128,29 +147,65 @@ static void report_ready_of_snapshot(struct worker *worker)
 		report_signalled(&worker->report, SIGNAL_READY, &ready);
 }
 
-void worker_restore(struct worker *worker, struct message *message)
+static int restore(struct worker *worker, struct message *message, struct message_phases *phases,
+		   struct error_detail *detail)
 {
-	struct error_detail detail = { "" };
 	struct inject_times times = { 0 };
-	struct message_phases phases;
 	int result;
 
-	worker->started = true;
-	no_phases(&phases);
-	result = inject(worker, message, &times, &detail);
-	if (result < 0) {
-		child_refuse(worker->channel, message->header.request, result,
-			     detail.text[0] != '\0' ? detail.text : strerror(-result));
-		return;
-	}
+	result = inject(worker, message, &times, detail);
+	if (result < 0)
+		return result;
 
 	report_ready_of_snapshot(worker);
 	worker->memory_file = message_steal_fd(message, 0);
 	worker->memory_size = worker->machine->shape.memory_size;
-	phases.phases_ns[MESSAGE_PHASE_MEMORY_MAP] = times.memory_map_ns;
-	phases.phases_ns[MESSAGE_PHASE_VCPU_STATE] = times.vcpu_ns;
-	phases.phases_ns[MESSAGE_PHASE_IRQCHIP_STATE] = times.irqchip_ns;
-	phases.phases_ns[MESSAGE_PHASE_DEVICE_STATE] = times.devices_ns;
-	phases.phases_ns[MESSAGE_PHASE_CLOCK] = times.clock_ns;
-	run_and_answer(worker, message, &phases);
+	phases->phases_ns[MESSAGE_PHASE_MEMORY_MAP] = times.memory_map_ns;
+	phases->phases_ns[MESSAGE_PHASE_VCPU_STATE] = times.vcpu_ns;
+	phases->phases_ns[MESSAGE_PHASE_IRQCHIP_STATE] = times.irqchip_ns;
+	phases->phases_ns[MESSAGE_PHASE_DEVICE_STATE] += times.devices_ns; /* to their configuration */
+	phases->phases_ns[MESSAGE_PHASE_CLOCK] = times.clock_ns;
+	return 0;
+}
+
+/* Everything between the configuration of the devices and the run. */
+static int prepare(struct worker *worker, struct message *message, struct message_phases *phases,
+		   struct error_detail *detail)
+{
+	const struct pool_devices *devices = &worker->devices;
+	int result;
+
+	if (message->header.type == MESSAGE_RESTORE)
+		result = restore(worker, message, phases, detail);
+	else if (message->header.type == MESSAGE_BOOT_LINUX)
+		result = boot_linux(worker, phases, detail);
+	else
+		result = boot(worker, message, phases, detail);
+	/* A restore has brought the snapshot's. */
+	if (result == 0 && devices->has_metadata)
+		result = fw_cfg_set_metadata(worker->machine->fw_cfg, devices->metadata, devices->metadata_size);
+	return result;
+}
+
+bool worker_start(struct worker *worker, struct message *message)
+{
+	struct error_detail detail = { "" };
+	struct message_phases phases;
+	uint64_t begun = monotonic_ns();
+	int result;
+
+	if (!worker_has_gathered(worker) || worker->has_kernel != (message->header.type == MESSAGE_BOOT_LINUX))
+		return false;
+	worker->started = true;
+	no_phases(&phases);
+	result = worker_configure(worker, &detail);
+	phases.phases_ns[MESSAGE_PHASE_DEVICE_STATE] = monotonic_ns() - begun;
+	if (result == 0)
+		result = prepare(worker, message, &phases, &detail);
+	if (result < 0)
+		child_refuse(worker->channel, message->header.request, result,
+			     detail.text[0] != '\0' ? detail.text : strerror(-result));
+	else
+		run_and_answer(worker, message, &phases);
+	return true;
 }
