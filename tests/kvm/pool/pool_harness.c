@@ -104,7 +104,7 @@ static void find_shape(void *opaque, const struct pool_shape_status *status)
 {
 	struct finding *finding = opaque;
 
-	if (status->shape.vcpus == finding->shape->vcpus && status->shape.memory_size == finding->shape->memory_size)
+	if (machine_shape_equal(&status->shape, finding->shape))
 		finding->status = *status;
 }
 
@@ -181,6 +181,15 @@ static void on_output(void *opaque)
 	vm->outputs++;
 }
 
+static void on_vsock_connect(void *opaque, uint32_t port, uint64_t cookie)
+{
+	struct started_vm *vm = opaque;
+
+	vm->connects++;
+	vm->connect_port = port;
+	vm->connect_cookie = cookie;
+}
+
 static void on_exited(void *opaque, const struct message_exited *exited)
 {
 	struct started_vm *vm = opaque;
@@ -220,7 +229,12 @@ struct pool_request *harness_start(struct harness *harness, const struct pool_st
 
 	memset(vm, 0, sizeof(*vm));
 	copy.callbacks = (struct pool_vm_callbacks){
-		.opaque = vm, .signalled = on_signalled, .output = on_output, .exited = on_exited, .gone = on_gone
+		.opaque = vm,
+		.signalled = on_signalled,
+		.output = on_output,
+		.vsock_connect = on_vsock_connect,
+		.exited = on_exited,
+		.gone = on_gone,
 	};
 	request = pool_vm_start(harness->pool, &copy, on_started, vm);
 	cr_assert_not_null(request);
@@ -243,6 +257,59 @@ struct pool_request *harness_boot(struct harness *harness, const struct machine_
 
 	(void)close(start.image);
 	return request;
+}
+
+void harness_boot_image(struct harness *harness, const struct machine_shape *shape, const struct pool_devices *devices,
+			const uint8_t *image, size_t size, struct started_vm *vm)
+{
+	struct pool_start start = {
+		.shape = *shape,
+		.entry = ENTRY_LONG,
+		.image = harness_file(image, size),
+		.devices = devices,
+	};
+
+	(void)harness_start(harness, &start, vm);
+	(void)close(start.image);
+	harness_wait(harness, &vm->answered);
+}
+
+void harness_wait_signal(struct harness *harness, struct started_vm *vm, uint8_t number, unsigned count)
+{
+	uint64_t until = monotonic_ns() + 2 * PATIENCE_NS;
+
+	while (vm->signals[number] < count && monotonic_ns() < until) {
+		harness_turn(harness, 2);
+		for (int i = 100; i < 256; i++)
+			cr_assert_eq(vm->signals[i], 0, "step %d", i - 100);
+		cr_assert_not(vm->gone, "%s; %s", vm->reason, harness->last_error);
+	}
+	cr_assert_geq(vm->signals[number], count, "signal %u", number);
+}
+
+void harness_snapshot(struct harness *harness, struct pool_vm *vm, const int files[2], int overlay)
+{
+	struct pool_snapshot snapshot = {
+		.state_file = files[0], .memory_file = files[1], .resume = true, .overlays = { overlay }
+	};
+	static struct asked asked;
+
+	memset(&asked, 0, sizeof(asked));
+	pool_vm_snapshot(vm, &snapshot, NULL, asked_snapshot, &asked);
+	harness_wait(harness, &asked.answered);
+	cr_assert_eq(asked.result.status, POOL_OK, "%s", asked.result.detail.text);
+	cr_assert(overlay < 0 || asked.snapshot.overlays_ns > 0);
+}
+
+int harness_load(struct harness *harness, const int files[2])
+{
+	static struct asked asked;
+
+	memset(&asked, 0, sizeof(asked));
+	cr_assert_eq(pool_load(harness->pool, files[0], files[1], true, NULL, asked_load, &asked), 0);
+	harness_wait(harness, &asked.answered);
+	cr_assert_eq(asked.result.status, POOL_OK, "%s", asked.result.detail.text);
+	return asked.state;
 }
 
 void asked_done(void *opaque, const struct pool_result *result)
@@ -274,6 +341,15 @@ void asked_snapshot(void *opaque, const struct pool_result *result, const struct
 	asked_done(asked, result);
 	if (times)
 		asked->snapshot = *times;
+}
+
+void asked_balloon(void *opaque, const struct pool_result *result, const struct message_balloon_status *status)
+{
+	struct asked *asked = opaque;
+
+	asked_done(asked, result);
+	if (status)
+		asked->balloon = *status;
 }
 
 void asked_load(void *opaque, const struct pool_result *result, int state, const struct message_loaded *loaded)

@@ -25,6 +25,9 @@ struct started_vm {
 	bool exited;
 	bool gone;
 	unsigned outputs;
+	unsigned connects; /* asked for by a vsock's guest; the last of them: */
+	uint32_t connect_port;
+	uint64_t connect_cookie;
 	struct pool_result result;
 	struct pool_vm *vm; /* NULL again when it is gone */
 	struct pool_started started;
@@ -42,6 +45,7 @@ struct asked {
 	uint32_t size;
 	int state;
 	struct message_snapshot_done snapshot;
+	struct message_balloon_status balloon;
 	struct message_loaded loaded;
 };
 
@@ -70,11 +74,22 @@ struct pool_request *harness_boot(struct harness *harness, const struct machine_
 				  enum pool_temperature temperature, uint64_t deadline_ns, struct started_vm *vm);
 struct pool_request *harness_start(struct harness *harness, const struct pool_start *start, struct started_vm *vm);
 
+/* Boot a flat image (long mode), and wait for the answer. */
+void harness_boot_image(struct harness *harness, const struct machine_shape *shape, const struct pool_devices *devices,
+			const uint8_t *image, size_t size, struct started_vm *vm);
+/* Turn the loop until the guest has signalled so often; a signal of 100 and more is a failed step of its. */
+void harness_wait_signal(struct harness *harness, struct started_vm *vm, uint8_t number, unsigned count);
+/* Snapshot a VM of at most one disk into files, and let it go on: state and memory; overlay: -1 where it is not kept. */
+void harness_snapshot(struct harness *harness, struct pool_vm *vm, const int files[2], int overlay);
+/* Have the loader read a snapshot; its sealed state. */
+int harness_load(struct harness *harness, const int files[2]);
+
 /* Callbacks for operations; opaque is a struct asked. */
 void asked_done(void *opaque, const struct pool_result *result);
 void asked_read(void *opaque, const struct pool_result *result, uint64_t offset, uint64_t dropped, const uint8_t *data,
 		uint32_t size);
 void asked_snapshot(void *opaque, const struct pool_result *result, const struct message_snapshot_done *times);
+void asked_balloon(void *opaque, const struct pool_result *result, const struct message_balloon_status *status);
 void asked_load(void *opaque, const struct pool_result *result, int state, const struct message_loaded *loaded);
 
 #endif
