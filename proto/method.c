@@ -6,6 +6,8 @@
  */
 #include "proto/method.h"
 
+#include "proto/param_value.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -124,21 +126,59 @@ int method_check_role(const struct method *method, enum role role, struct rpc_er
 			     role_name(method->role), role_name(role));
 }
 
+static int check_value_role(const struct method *method, const struct param *param, const char *path,
+			    const json_t *value, enum role role, struct rpc_error *error);
+
+static int check_member_roles(const struct method *method, const struct param *param, const char *path,
+			      const json_t *object, enum role role, struct rpc_error *error)
+{
+	int result = 0;
+
+	for (const struct param *member = param->members; member->name && result == 0; member++) {
+		const json_t *value = json_object_get(object, member->name);
+
+		if (value)
+			result = check_value_role(method, member, param_member_path(path, member->name).text, value,
+						  role, error);
+	}
+
+	return result;
+}
+
+static int check_value_role(const struct method *method, const struct param *param, const char *path,
+			    const json_t *value, enum role role, struct rpc_error *error)
+{
+	int result = 0;
+
+	if (role < param->role) {
+		result = rpc_error_set(error, RPC_PERMISSION_DENIED, "%s of %s needs the role %s, this peer has %s",
+				       path, method->name, role_name(param->role), role_name(role));
+		rpc_error_add_field(error, path);
+		return result;
+	}
+	if (param->type == PARAM_OBJECT)
+		return check_member_roles(method, param, path, value, role, error);
+	if (param->type == PARAM_OBJECT_ARRAY)
+		for (size_t i = 0; i < json_array_size(value) && result == 0; i++)
+			result = check_member_roles(method, param, param_item_path(path, i).text,
+						    json_array_get(value, i), role, error);
+
+	return result;
+}
+
 int method_check_param_roles(const struct method *method, const json_t *params, enum role role, struct rpc_error *error)
 {
 	const struct param *param;
-	int result;
+	int result = 0;
 
-	for (size_t i = 0; (param = method_param(method, i)); i++) {
-		if (role >= param->role || !param_given(params, param->name))
-			continue;
-		result = rpc_error_set(error, RPC_PERMISSION_DENIED, "%s of %s needs the role %s, this peer has %s",
-				       param->name, method->name, role_name(param->role), role_name(role));
-		rpc_error_add_field(error, param->name);
-		return result;
+	for (size_t i = 0; (param = method_param(method, i)) && result == 0; i++) {
+		const json_t *value = json_object_get(params, param->name);
+
+		if (value)
+			result = check_value_role(method, param, param->name, value, role, error);
 	}
 
-	return 0;
+	return result;
 }
 
 const char *param_string(const json_t *params, const char *name)
@@ -161,6 +201,20 @@ bool param_bool(const json_t *params, const char *name)
 bool param_given(const json_t *params, const char *name)
 {
 	return json_object_get(params, name) != NULL;
+}
+
+const json_t *param_object(const json_t *params, const char *name)
+{
+	const json_t *value = json_object_get(params, name);
+
+	return json_is_object(value) ? value : NULL;
+}
+
+const json_t *param_array(const json_t *params, const char *name)
+{
+	const json_t *value = json_object_get(params, name);
+
+	return json_is_array(value) ? value : NULL;
 }
 
 int64_t param_deadline_ms(const json_t *params)

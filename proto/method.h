@@ -13,7 +13,8 @@
  *	method_check_param_roles(method, params, role, &error);                      RPC_PERMISSION_DENIED
  *
  * after which params is an object with every default filled in, where a member that is present has the type and the
- * range that the table gives it: param_string() and its kin then read it without further checks.
+ * range that the table gives it: param_string() and its kin then read it without further checks. So are the objects
+ * that it holds, and those within them.
  */
 #ifndef EMBER_PROTO_METHOD_H
 #define EMBER_PROTO_METHOD_H
@@ -35,20 +36,30 @@ enum role {
 
 enum param_type {
 	PARAM_BOOL,
-	PARAM_INT,        /* a JSON integer, minimum..maximum */
-	PARAM_STRING,     /* minimum..maximum bytes, of the given kind */
-	PARAM_ENUM,       /* a string, one of values */
-	PARAM_ENUM_ARRAY, /* minimum..maximum strings, each one of values, none twice */
-	PARAM_ID,         /* the id of a request: a string or a number */
+	PARAM_INT,          /* a JSON integer, minimum..maximum */
+	PARAM_STRING,       /* minimum..maximum bytes, of the given kind */
+	PARAM_ENUM,         /* a string, one of values */
+	PARAM_ENUM_ARRAY,   /* minimum..maximum strings, each one of values, none twice */
+	PARAM_ID,           /* the id of a request: a string or a number */
+	PARAM_OBJECT,       /* an object of the given members */
+	PARAM_OBJECT_ARRAY, /* minimum..maximum objects of the given members */
+	PARAM_JSON,         /* any object, minimum..maximum bytes as compact JSON text */
 };
 
 /* What a string must look like. Every kind also has the byte limits of its parameter. */
 enum string_kind {
-	STRING_TEXT,  /* any UTF-8 (line ends, too) */
-	STRING_NAME,  /* a snapshot's name or a VM's label: [A-Za-z0-9][A-Za-z0-9._-]*; fit to be a folder's name */
-	STRING_PATH,  /* an absolute path: starts with '/', no "." or ".." as a component, no control characters */
-	STRING_VM_ID, /* a VM's id as the daemon gave it: [a-z0-9][a-z0-9-]* */
+	STRING_TEXT,      /* any UTF-8 (line ends, too) */
+	STRING_NAME,      /* a snapshot's name or a VM's label: [A-Za-z0-9][A-Za-z0-9._-]*; fit to be a folder's name */
+	STRING_PATH,      /* an absolute path: starts with '/', no "." or ".." as a component, no control characters */
+	STRING_VM_ID,     /* a VM's id as the daemon gave it: [a-z0-9][a-z0-9-]* */
+	STRING_MAC,       /* a MAC address of one station, "02:00:00:00:00:01": not of a group, not all zero */
+	STRING_INTERFACE, /* a network interface's name: graphic ASCII without '/', ':' and '%', not "." or ".." */
+	STRING_PRINTABLE, /* graphic ASCII: printable, without spaces */
+	STRING_CMDLINE,   /* a kernel's command line: printable ASCII, spaces included */
 };
+
+/* How deep objects nest among parameters: an object of a call may hold objects, and those hold none. */
+#define PARAM_DEPTH_MAX 2
 
 struct param {
 	const char *name;
@@ -58,15 +69,18 @@ struct param {
 	enum role role;  /* the role needed to give this parameter; ROLE_NONE: the method's is enough */
 	int64_t minimum; /* see enum param_type; also for emberctl and the documents */
 	int64_t maximum;
-	const char *const *values; /* PARAM_ENUM and PARAM_ENUM_ARRAY: ends in NULL */
-	const char *default_json;  /* JSON text filled in when the parameter is absent; NULL: stays absent */
-	const char *unit;          /* "MiB", "ms", "bytes"; NULL: none */
-	const char *description;   /* a sentence without a full stop */
+	const char *const *values;      /* PARAM_ENUM and PARAM_ENUM_ARRAY: ends in NULL */
+	const struct param *members;    /* PARAM_OBJECT and PARAM_OBJECT_ARRAY: ends in a NULL name */
+	const struct param_rule *rules; /* between those members; ends in a NULL first; NULL: none */
+	const char *default_json;       /* JSON text filled in when the parameter is absent; NULL, and objects: none */
+	const char *unit;               /* "MiB", "ms", "bytes"; NULL: none */
+	const char *description;        /* a sentence without a full stop */
 };
 
-/* A rule between parameters, beyond what each must be by itself. */
+/* A rule between parameters, or between the members of one object, beyond what each must be by itself. */
 enum param_rule_type {
 	RULE_EXACTLY_ONE, /* of first and second, one must be given and not both */
+	RULE_AT_MOST_ONE, /* of first and second, not both may be given */
 	RULE_NEEDED,      /* first must be given when second is (value: when second is that) */
 	RULE_ONLY,        /* first may be given only when second is (value: when second is that) */
 };
@@ -150,7 +164,8 @@ int method_check_role(const struct method *method, enum role role, struct rpc_er
  * params      an object; an array (positional: the table's order, null for one that is left out, trailing ones may be
  *             missing); or NULL for none. Not changed
  * ret_params  a new object
- * error       RPC_INVALID_PARAMS with the field named; may be NULL
+ * error       RPC_INVALID_PARAMS with the field named, by its path where it is within an object ("drives[1].path");
+ *             may be NULL
  *
  * Returns 0, the errno of RPC_INVALID_PARAMS, or -ENOMEM (error is set to RPC_INTERNAL_ERROR).
  */
@@ -175,28 +190,36 @@ int method_check_param_roles(const struct method *method, const json_t *params, 
  */
 int method_check_result(const struct method *method, const json_t *result, struct rpc_error *error);
 
-/* Read validated parameters. Absent: NULL, the fallback, false. The string belongs to params. */
+/*
+ * Read validated parameters, or the members of an object among them. Absent: NULL, the fallback, false. What is
+ * returned belongs to params.
+ */
 const char *param_string(const json_t *params, const char *name);
 int64_t param_int(const json_t *params, const char *name, int64_t fallback);
 bool param_bool(const json_t *params, const char *name);
 bool param_given(const json_t *params, const char *name);
+const json_t *param_object(const json_t *params, const char *name);
+const json_t *param_array(const json_t *params, const char *name);
 
 /* deadline_ms of validated parameters, 0 to METHOD_DEADLINE_MAX_MS; -1 where none was given. */
 int64_t param_deadline_ms(const json_t *params);
 
 #define METHOD_DEADLINE_MAX_MS 86400000
 
-/* One parameter's value checked alone, as emberctl does with its flags. Returns as method_validate(). */
+/* One parameter's value checked alone, its members included, as emberctl does. Returns as method_validate(). */
 int param_check(const struct param *param, const json_t *value, struct rpc_error *error);
 
 /*
- * The README's tables, in Markdown: of methods with their parameters, and of error codes.
+ * The README's tables, in Markdown: of methods with their parameters; of the members of the objects among those, a
+ * table each, above which stands where it is used; and of error codes.
  *
- * ret_text  terminated, ends in a line end; the caller frees it
+ * methods   count rows, from method_table()
+ * ret_text  terminated, ends in a line end (empty where no parameter is an object); the caller frees it
  *
  * Return 0 or -ENOMEM.
  */
-int method_markdown(char **ret_text);
+int method_markdown(const struct method *methods, size_t count, char **ret_text);
+int param_object_markdown(const struct method *methods, size_t count, char **ret_text);
 int rpc_code_markdown(char **ret_text);
 
 #endif

@@ -5,6 +5,8 @@
 #include "proto/method.h"
 
 #include "proto/cleanup.h"
+#include "proto/param_document.h"
+#include "proto/param_value.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,22 +35,142 @@ static void write_method(FILE *out, const struct method *method)
 		      (method->flags & METHOD_PROGRESS) ? ". Streams progress" : "");
 }
 
-static void write_methods(FILE *out)
+static void write_methods(const struct method *methods, size_t count, FILE *out)
 {
-	const struct method *methods;
-	size_t count;
-
-	methods = method_table(&count);
 	(void)fputs("| method | role | parameters | what it does |\n| --- | --- | --- | --- |\n", out);
 	for (size_t i = 0; i < count; i++)
 		write_method(out, &methods[i]);
 }
 
-static void write_codes(FILE *out)
+/* ---- objects among the parameters ---- */
+
+/* A place where a table of members is used: a parameter of a method, or a member of one. */
+struct use {
+	const struct method *method;
+	const struct param *param;
+	const char *path; /* "drives[].limit" */
+};
+
+/* Called for each use, in the tables' order. */
+typedef void visit_use(const struct use *use, void *context);
+
+static void visit_param(const struct method *method, const struct param *param, const char *object, visit_use *visit,
+			void *context)
+{
+	char path[2 * RPC_FIELD_SIZE];
+
+	if (!param->members)
+		return;
+
+	(void)snprintf(path, sizeof(path), "%s%s", param_member_path(object, param->name).text,
+		       param->type == PARAM_OBJECT_ARRAY ? "[]" : "");
+	visit(&(struct use){ .method = method, .param = param, .path = path }, context);
+	for (const struct param *member = param->members; member->name; member++)
+		visit_param(method, member, path, visit, context);
+}
+
+static void visit_uses(const struct method *methods, size_t count, visit_use *visit, void *context)
+{
+	for (size_t i = 0; i < count; i++)
+		for (const struct param *param = methods[i].params; param && param->name; param++)
+			visit_param(&methods[i], param, NULL, visit, context);
+}
+
+/* The uses of one table of members, for its title. */
+struct title {
+	FILE *out;
+	const struct param *members;
+	const struct method *last; /* whose uses have been written */
+};
+
+static void write_use(const struct use *use, void *context)
+{
+	struct title *title = context;
+
+	if (use->param->members != title->members)
+		return;
+	if (use->method != title->last)
+		(void)fprintf(title->out, "%s`%s`: ", title->last ? "; " : "", use->method->name);
+	else
+		(void)fputs(", ", title->out);
+	(void)fprintf(title->out, "`%s`", use->path);
+	title->last = use->method;
+}
+
+static void write_member(const struct param *member, FILE *out)
+{
+	(void)fprintf(out, "| `%s`", member->name);
+	if (member->role != ROLE_NONE)
+		(void)fprintf(out, " (%s)", role_name(member->role));
+	(void)fputs(" | ", out);
+	param_describe_values(member, out);
+	if (member->required)
+		(void)fputs(" | must be given", out);
+	else
+		(void)fprintf(out, member->default_json ? " | `%s`" : " | %s",
+			      member->default_json ? member->default_json : "");
+	(void)fprintf(out, " | %s |\n", member->description);
+}
+
+struct objects {
+	FILE *out;
+	const struct method *methods;
+	size_t count;
+};
+
+struct first_use {
+	const struct param *members;
+	const struct method *method;
+	const struct param *param;
+};
+
+static void find_first_use(const struct use *use, void *context)
+{
+	struct first_use *first = context;
+
+	if (first->param || use->param->members != first->members)
+		return;
+	first->method = use->method;
+	first->param = use->param;
+}
+
+/* A table of members, where it is used first. */
+static void write_object(const struct use *use, void *context)
+{
+	const struct objects *objects = context;
+	struct title title = { .out = objects->out, .members = use->param->members };
+	struct first_use first = { .members = use->param->members };
+
+	visit_uses(objects->methods, objects->count, find_first_use, &first);
+	if (first.method != use->method || first.param != use->param)
+		return;
+
+	visit_uses(objects->methods, objects->count, write_use, &title);
+	if (use->param->rules)
+		(void)fputc('.', objects->out);
+	param_describe_rules(use->param->rules, objects->out);
+	(void)fputs("\n\n| member | values | default | what it is |\n| --- | --- | --- | --- |\n", objects->out);
+	for (const struct param *member = use->param->members; member->name; member++)
+		write_member(member, objects->out);
+	(void)fputc('\n', objects->out);
+}
+
+static void write_objects(const struct method *methods, size_t count, FILE *out)
+{
+	struct objects objects = { .out = out, .methods = methods, .count = count };
+
+	visit_uses(methods, count, write_object, &objects);
+}
+
+/* ---- error codes ---- */
+
+static void write_codes(const struct method *methods, size_t method_count, FILE *out)
 {
 	const struct rpc_code_info *codes;
 	size_t count;
 
+	(void)methods;
+	(void)method_count;
 	codes = rpc_code_table(&count);
 	(void)fputs("| code | `data.status` | `data.reason` | meaning |\n| --- | --- | --- | --- |\n", out);
 	for (size_t i = 0; i < count; i++)
@@ -57,8 +179,12 @@ static void write_codes(FILE *out)
 			      codes[i].reason ? "`" : "", codes[i].meaning);
 }
 
+/* ---- texts ---- */
+
+typedef void write_tables(const struct method *methods, size_t count, FILE *out);
+
 /* Collect what a function writes. */
-static int write_text(void (*write)(FILE *out), char **ret_text)
+static int write_text(write_tables *write, const struct method *methods, size_t count, char **ret_text)
 {
 	cleanup_free char *text = NULL;
 	size_t size = 0;
@@ -69,7 +195,7 @@ static int write_text(void (*write)(FILE *out), char **ret_text)
 	if (!out)
 		return -ENOMEM;
 
-	write(out);
+	write(methods, count, out);
 	failed = ferror(out) != 0;
 	if (fclose(out) != 0 || failed)
 		return -ENOMEM;
@@ -78,12 +204,17 @@ static int write_text(void (*write)(FILE *out), char **ret_text)
 	return 0;
 }
 
-int method_markdown(char **ret_text)
+int method_markdown(const struct method *methods, size_t count, char **ret_text)
 {
-	return write_text(write_methods, ret_text);
+	return write_text(write_methods, methods, count, ret_text);
+}
+
+int param_object_markdown(const struct method *methods, size_t count, char **ret_text)
+{
+	return write_text(write_objects, methods, count, ret_text);
 }
 
 int rpc_code_markdown(char **ret_text)
 {
-	return write_text(write_codes, ret_text);
+	return write_text(write_codes, NULL, 0, ret_text);
 }

@@ -9,6 +9,7 @@
 
 #include "proto/cleanup.h"
 #include "proto/method.h"
+#include "proto/param_document.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -54,6 +55,14 @@ static const char *kind_pattern(enum string_kind kind)
 		return "^/(?!(.*/)?\\.\\.?(/|$))[^\\u0000-\\u001f\\u007f]*$";
 	case STRING_VM_ID:
 		return "^[a-z0-9][a-z0-9-]*$";
+	case STRING_MAC:
+		return "^(?!00(:00){5}$)[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$";
+	case STRING_INTERFACE: /* '!' to '~' but for '%', '/' and ':' */
+		return "^(?!\\.\\.?$)[!-$&-.0-9;-~]+$";
+	case STRING_PRINTABLE:
+		return "^[!-~]*$";
+	case STRING_CMDLINE:
+		return "^[ -~]*$";
 	}
 
 	return NULL;
@@ -68,6 +77,8 @@ static json_t *enum_schema(const struct param *param)
 
 	return json_pack("{s:s, s:o}", "type", "string", "enum", values);
 }
+
+static json_t *members_schema(const struct param *param);
 
 static json_t *param_type_schema(const struct param *param)
 {
@@ -88,24 +99,80 @@ static json_t *param_type_schema(const struct param *param)
 				 (json_int_t)param->minimum, "maxItems", (json_int_t)param->maximum, "uniqueItems", 1);
 	case PARAM_ID:
 		return json_pack("{s:[s, s]}", "type", "string", "number");
+	case PARAM_OBJECT:
+		return members_schema(param);
+	case PARAM_OBJECT_ARRAY:
+		return json_pack("{s:s, s:o, s:I, s:I}", "type", "array", "items", members_schema(param), "minItems",
+				 (json_int_t)param->minimum, "maxItems", (json_int_t)param->maximum);
+	case PARAM_JSON: /* JSON Schema has no word for the size of an object's text */
+		return json_pack("{s:s, s:I}", "type", "object", "x-max-bytes", (json_int_t)param->maximum);
 	}
 
 	return NULL;
 }
 
-static json_t *param_document(const struct param *param)
+static json_t *param_schema(const struct param *param)
 {
-	json_t *schema = param_type_schema(param), *document;
+	json_t *schema = param_type_schema(param);
 
 	if (param->default_json)
 		schema = with(schema, "default", json_loads(param->default_json, JSON_DECODE_ANY, NULL));
-	document = json_pack("{s:s, s:s, s:b, s:o}", "name", param->name, "description", param->description, "required",
-			     (int)param->required, "schema", schema);
-	document = with_text(document, "x-unit", param->unit);
-	if (param->role != ROLE_NONE)
-		document = with_text(document, "x-role", role_name(param->role));
 
-	return document;
+	return schema;
+}
+
+static json_t *with_unit_and_role(json_t *document, const struct param *param)
+{
+	document = with_text(document, "x-unit", param->unit);
+
+	return param->role == ROLE_NONE ? document : with_text(document, "x-role", role_name(param->role));
+}
+
+/* The description and, of objects, the rules between their members. */
+static json_t *param_description(const struct param *param)
+{
+	cleanup_free char *text = NULL;
+	size_t size = 0;
+	FILE *out;
+
+	out = open_memstream(&text, &size);
+	if (!out)
+		return NULL;
+
+	(void)fputs(param->description, out);
+	if (param->rules)
+		(void)fputc('.', out);
+	param_describe_rules(param->rules, out);
+	if (fclose(out) != 0)
+		return NULL;
+
+	return json_string(text);
+}
+
+static json_t *members_schema(const struct param *param)
+{
+	cleanup_json json_t *properties = json_object(), *required = json_array();
+
+	for (const struct param *member = param->members; member->name; member++) {
+		json_t *schema = with(param_schema(member), "description", param_description(member));
+
+		properties = with(properties, member->name, with_unit_and_role(schema, member));
+		if (member->required)
+			required = and_item(required, json_string(member->name));
+	}
+
+	return json_pack("{s:s, s:O, s:O, s:b}", "type", "object", "properties", properties, "required", required,
+			 "additionalProperties", 0);
+}
+
+static json_t *param_document(const struct param *param)
+{
+	json_t *document;
+
+	document = json_pack("{s:s, s:o, s:b, s:o}", "name", param->name, "description", param_description(param),
+			     "required", (int)param->required, "schema", param_schema(param));
+
+	return with_unit_and_role(document, param);
 }
 
 static json_t *params_document(const struct method *method)
@@ -211,23 +278,6 @@ static json_t *and_error_references(json_t *array, const enum rpc_code *codes)
 
 /* ---- methods ---- */
 
-static void describe_rule(FILE *out, const struct param_rule *rule)
-{
-	const char *is = rule->value ? " is " : " is given", *value = rule->value ? rule->value : "";
-
-	switch (rule->type) {
-	case RULE_EXACTLY_ONE:
-		(void)fprintf(out, " Exactly one of %s and %s must be given.", rule->first, rule->second);
-		break;
-	case RULE_NEEDED:
-		(void)fprintf(out, " %s must be given when %s%s%s.", rule->first, rule->second, is, value);
-		break;
-	case RULE_ONLY:
-		(void)fprintf(out, " %s may be given only when %s%s%s.", rule->first, rule->second, is, value);
-		break;
-	}
-}
-
 /* What the schemas cannot say: the role, the rules between parameters, and how the call behaves. */
 static json_t *describe_method(const struct method *method)
 {
@@ -240,8 +290,7 @@ static json_t *describe_method(const struct method *method)
 		return NULL;
 
 	(void)fprintf(out, "%s. Needs the role %s.", method->summary, role_name(method->role));
-	for (const struct param_rule *rule = method->rules; rule && rule->first; rule++)
-		describe_rule(out, rule);
+	param_describe_rules(method->rules, out);
 	if (method->flags & METHOD_PROGRESS)
 		(void)fputs(" Sends progress notifications while it works.", out);
 	if (method->flags & METHOD_LONG)
@@ -264,6 +313,17 @@ static json_t *method_document(const struct method *method)
 			 describe_method(method), "paramStructure", "either", "params", params_document(method),
 			 "result", "name", "result", "description", method->result_description, "schema",
 			 fields_schema(method->result), "errors", errors, "x-role", role_name(method->role));
+}
+
+int openrpc_method_document(const struct method *method, json_t **ret_document)
+{
+	json_t *document = method_document(method);
+
+	if (!document)
+		return -ENOMEM;
+
+	*ret_document = document;
+	return 0;
 }
 
 static json_t *methods_document(void)

@@ -5,6 +5,8 @@
 #ifndef EMBER_PROTO_OPENRPC_H
 #define EMBER_PROTO_OPENRPC_H
 
+#include "proto/method.h"
+
 #include <jansson.h>
 
 #define OPENRPC_VERSION "1.3.2"
@@ -18,5 +20,14 @@
  * Returns 0 or -ENOMEM.
  */
 int openrpc_document(const char *version, json_t **ret_document);
+
+/*
+ * One method as the document shows it, whether or not the table has it.
+ *
+ * ret_document  a new reference
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int openrpc_method_document(const struct method *method, json_t **ret_document);
 
 #endif

@@ -42,10 +42,23 @@ static void expect_in_readme(const char *table)
 Test(readme, shows_the_table_of_methods)
 {
 	char *table = NULL;
+	size_t count;
+	const struct method *methods = method_table(&count);
 
-	cr_assert_eq(method_markdown(&table), 0);
+	cr_assert_eq(method_markdown(methods, count, &table), 0);
 	expect_in_readme(table);
 	free(table);
+}
+
+Test(readme, shows_the_members_of_every_object_that_a_method_takes)
+{
+	char *tables = NULL;
+	size_t count;
+	const struct method *methods = method_table(&count);
+
+	cr_assert_eq(param_object_markdown(methods, count, &tables), 0);
+	expect_in_readme(tables);
+	free(tables);
 }
 
 Test(readme, shows_the_table_of_error_codes)
