@@ -22,6 +22,8 @@
 #define MESSAGE_TEXT_MAX    256
 #define MESSAGE_PHASE_NONE  UINT64_MAX
 
+#define MESSAGE_BALLOON_STATISTICS 10 /* kinds of them */
+
 /* The phases of a start, in the order in which they happen. */
 enum message_phase {
 	MESSAGE_PHASE_QUEUE = 0,       /* waiting for a slot */
@@ -192,6 +194,16 @@ struct message_signalled {
 	uint64_t count;
 	uint64_t first_ns;
 	uint64_t last_ns;
+};
+
+struct message_balloon_status {
+	uint64_t target_bytes;   /* in the balloon, as the host wants it */
+	uint64_t actual_bytes;   /* in the balloon, as the guest says; it may say more than it has */
+	uint64_t reported_bytes; /* given back as free since the VM was started; the same page may count often */
+	uint64_t statistics_ns;  /* CLOCK_MONOTONIC when the following were read; 0: the guest has given none */
+	uint64_t statistics[MESSAGE_BALLOON_STATISTICS]; /* by tag (virtio 1.2, 5.5.6.4); bytes, or a count of events */
+	uint32_t statistics_known;                       /* bit n: the guest gave statistics[n] */
+	uint32_t padding;
 };
 
 struct message_exited {

@@ -177,6 +177,11 @@ struct pool_vm_callbacks {
 	/* CLOCK_MONOTONIC. A restored VM that was ready (number 0) in its snapshot says so once, with times of 0. */
 	void (*signalled)(void *opaque, uint8_t number, uint64_t count, uint64_t first_ns, uint64_t last_ns);
 	void (*output)(void *opaque); /* there is console output that was not there before */
+	/*
+	 * The guest connects to a port of the host's; to be answered by pool_vm_vsock_connected(), now or later. NULL: nobody is there,
+	 * whatever the port. A guest may give up, and may ask as often as its worker lets it.
+	 */
+	void (*vsock_connect)(void *opaque, uint32_t port, uint64_t cookie);
 	void (*exited)(void *opaque,
 		       const struct message_exited
 			       *exited); /* the machine ended by itself; the VM stays until it is stopped */
@@ -187,16 +192,25 @@ struct pool_vm_callbacks {
 	void (*gone)(void *opaque, const char *reason, const char *detail);
 };
 
+/* What time it is for a guest that is restored. */
+enum pool_clock {
+	POOL_CLOCK_CONTINUE = 0, /* it goes on where the snapshot stopped it */
+	POOL_CLOCK_HOST,         /* it jumps to the host's time */
+};
+
 struct pool_start {
 	bool restore; /* else boot */
 	bool paused;  /* do not let it run yet */
 	enum pool_temperature temperature;
 	struct machine_shape shape;
-	uint64_t deadline_ns;  /* CLOCK_MONOTONIC; 0: none */
-	enum entry_mode entry; /* boot */
-	int image;             /* boot: the flat image; duplicated */
-	int memory;            /* restore: memory.snap; duplicated */
-	int state;             /* restore: sealed struct vm_state; duplicated */
+	uint64_t deadline_ns;             /* CLOCK_MONOTONIC; 0: none */
+	enum entry_mode entry;            /* boot of a flat image */
+	int image;                        /* boot: the flat image; duplicated; not looked at where there is a kernel */
+	const struct pool_kernel *kernel; /* boot: a Linux kernel instead of a flat image; copied; NULL: none */
+	int memory;                       /* restore: memory.snap; duplicated */
+	int state;                        /* restore: sealed struct vm_state; duplicated */
+	enum pool_clock clock;            /* restore */
+	const struct pool_devices *devices; /* what the shape says, as many of each kind; copied; NULL: none */
 	struct pool_vm_callbacks callbacks;
 };
 
@@ -214,7 +228,8 @@ struct pool_started {
  *
  * done  on success vm is valid until its gone callback; on failure vm is NULL and none of start->callbacks is ever called
  *
- * A shape that cannot be ends in POOL_REFUSED with -EINVAL.
+ * A shape that cannot be ends in POOL_REFUSED with -EINVAL, as do devices that are not as many as the shape says. What a device or a kernel
+ * is refused for says its worker, by name: "drives[1]: overlay: ...", "net[0]: ...", "vsock: ...", "kernel: ...".
  *
  * Returns the request, valid until done is called; NULL only where memory is short (done is not called).
  */
@@ -252,6 +267,11 @@ struct pool_snapshot {
 	int state_file;  /* open for writing, empty; duplicated */
 	int memory_file; /* likewise */
 	bool resume;     /* let a VM that was running go on (a paused one stays paused) */
+	/*
+	 * Of each disk of the VM's shape: an empty file, open for both, for what base and overlay hold together (see disk_copy_overlay());
+	 * duplicated; -1: it is not kept. What comes after the shape's disks is not looked at.
+	 */
+	int overlays[MACHINE_DISKS_MAX];
 };
 /* progress: bytes of guest memory done so far. times: nanoseconds by phase, on success. */
 void pool_vm_snapshot(struct pool_vm *vm, const struct pool_snapshot *snapshot,
@@ -269,6 +289,30 @@ void pool_vm_console_read(struct pool_vm *vm, uint64_t offset, uint32_t max,
 void pool_vm_console_write(struct pool_vm *vm, const uint8_t *data, uint32_t size,
 			   void (*done)(void *opaque, const struct pool_result *result, uint32_t written),
 			   void *opaque);
+
+/* Press the power button. What the guest does of it is its own: it may end in an exit "power_off", or in nothing. */
+void pool_vm_press_power_button(struct pool_vm *vm, pool_vm_done done, void *opaque);
+
+/*
+ * Ask the guest for so much memory in its balloon, and tell how it is: what is known now. New statistics are asked for each time, and are there
+ * when its driver has got to it.
+ *
+ * target_mib  at most the guest's memory; NULL: leave it as it is
+ * done        status on success, else NULL. A VM without a balloon ends in POOL_REFUSED with -ENODEV
+ */
+void pool_vm_balloon(struct pool_vm *vm, const uint32_t *target_mib,
+		     void (*done)(void *opaque, const struct pool_result *result,
+				  const struct message_balloon_status *status),
+		     void *opaque);
+
+/*
+ * The answer to a vsock_connect() callback. A cookie that nobody waits for any more is no error: the worker closes the socket.
+ *
+ * socket  a connected stream socket, duplicated: the caller closes its own. -1: the guest is refused
+ *
+ * Returns 0; or -errno: the worker was not told, for want of room or because it is gone, and the guest's attempt ends by its own patience.
+ */
+int pool_vm_vsock_connected(struct pool_vm *vm, uint64_t cookie, int socket);
 
 /* End the VM; its gone callback tells when. kill: SIGKILL at once, else message, SIGTERM, SIGKILL. reason is what gone will say ("released", ...): it
  * must outlive the VM; the first one holds. */

@@ -10,17 +10,16 @@
 #include "devices/virtio/virtio.h"
 
 const int virtio_runtime_syscalls[] = {
-	SYS_ppoll,                      /* a device's thread waits; io_thread.c */
-	SYS_read,      SYS_write,       /* eventfds: wake-ups, interrupts */
-	SYS_getrandom,                  /* rng.c */
-	SYS_fstat,     SYS_newfstatat,  /* images and overlays, when a disk is configured; blk/disk.c, blk/overlay.c */
-	SYS_ftruncate,                  /* a new overlay */
-	SYS_pread64,   SYS_pwrite64,    /* blk/file.c */
-	SYS_preadv,    SYS_pwritev,     /* the same, for guest memory */
-	SYS_fallocate, SYS_fdatasync,   /* zeros and discards; flushes */
-	SYS_accept4,   SYS_shutdown,    /* vsock/ */
-	SYS_sendto,    SYS_recvfrom,    /* the same */
-	SYS_recvmsg,   SYS_sched_yield, /* the same, for guest memory; between two rounds */
+	SYS_ppoll,                                  /* a device's thread waits; io_thread.c */
+	SYS_read,      SYS_write,                   /* eventfds: wake-ups, interrupts */
+	SYS_getrandom,                              /* rng.c */
+	SYS_fstat,     SYS_ftruncate,               /* images and overlays, when a disk is configured or kept */
+	SYS_pread64,   SYS_pwrite64,                /* blk/file.c */
+	SYS_preadv,    SYS_pwritev,                 /* the same, for guest memory */
+	SYS_fallocate, SYS_fdatasync,               /* zeros and discards; flushes */
+	SYS_accept4,   SYS_shutdown,                /* vsock/ */
+	SYS_sendto,    SYS_recvfrom,                /* the same */
+	SYS_recvmsg,   SYS_sched_yield,             /* the same, for guest memory; between two rounds */
 	SYS_ioctl,     SYS_readv,       SYS_writev, /* net/: virtio_runtime_ioctls[]; frames */
 	SYS_close,                                  /* files and sockets, when they are done with */
 };

@@ -39,7 +39,7 @@ static struct device *device;
 
 static void open_device(void)
 {
-	struct virtio_blk_options options = { .disk.overlay = -1, .serial = "fuzz" };
+	struct virtio_blk_options options = { .disk = { .base = -1, .overlay = -1 }, .serial = "fuzz" };
 
 	memory.host = aligned_alloc(4096, MEMORY);
 	FUZZ_CHECK(memory.host);

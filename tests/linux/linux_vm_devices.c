@@ -23,7 +23,7 @@ static int open_file(const char *path, int flags)
 
 void linux_vm_configure(struct machine *machine, const struct options *options)
 {
-	struct virtio_blk_options blk = { .serial = "ember-test", .disk.overlay = -1 };
+	struct virtio_blk_options blk = { .serial = "ember-test", .disk = { .base = -1, .overlay = -1 } };
 	struct error_detail detail = { 0 };
 	int result = 0;
 

@@ -86,7 +86,7 @@ static uint64_t blk_serve(struct virtio_device *device)
 	return IO_THREAD_NEVER;
 }
 
-/* Whoever takes a snapshot copies the overlay's file now. */
+/* The overlay's file is whole now, for whoever goes on with it. */
 static int blk_drain(struct device *device)
 {
 	struct virtio_blk *blk = blk_of(device);
@@ -223,4 +223,23 @@ int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options
 	return virtio_present(&blk->virtio,
 			      features | (disk_is_read_only(disk) ? FEATURE(VIRTIO_BLK_F_RO) : features_to_write),
 			      (const uint8_t *)&blk->config, sizeof(blk->config));
+}
+
+int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, struct error_detail *detail)
+{
+	bool held;
+
+	pthread_mutex_lock(&blk->virtio.lock);
+	held = blk->virtio.thread.held;
+	pthread_mutex_unlock(&blk->virtio.lock);
+	if (!held) {
+		error_detail_set(detail, "the disk is in use: its machine runs");
+		return -EBUSY;
+	}
+	if (!blk->target.disk) {
+		error_detail_set(detail, "the machine has no such disk");
+		return -ENODEV;
+	}
+
+	return disk_copy_overlay(blk->target.disk, file, detail);
 }

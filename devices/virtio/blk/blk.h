@@ -41,4 +41,12 @@ struct virtio_device *virtio_blk_device(struct virtio_blk *blk);
  */
 int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options *options, struct error_detail *detail);
 
+/*
+ * Keep what the guest has written to its disk for a snapshot, as disk_copy_overlay() does. While the machine does not run:
+ * after drain and before resume.
+ *
+ * Returns 0, -ENODEV (there is no disk), -EBUSY (the machine runs), or as disk_copy_overlay(); the reason is in detail.
+ */
+int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, struct error_detail *detail);
+
 #endif

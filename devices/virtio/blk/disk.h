@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is behind a disk: a raw image, with or without a copy-on-write overlay.
+ * What is behind a disk: a raw image, and over it up to two copy-on-write overlays: a base, which a snapshot has kept
+ * and any number of machines read, and one that is this disk's own, which its writes go to.
  */
 #ifndef EMBER_DEVICES_VIRTIO_BLK_DISK_H
 #define EMBER_DEVICES_VIRTIO_BLK_DISK_H
@@ -15,8 +16,9 @@
 
 struct disk_options {
 	int image;              /* open for reading; for writing too, unless read_only or with an overlay */
+	int base;               /* an overlay of the image; open for reading, never written; -1: none */
 	int overlay;            /* open for reading, and for writing unless read_only; -1: none */
-	uint64_t overlay_limit; /* bytes that the overlay may hold; 0: as many as the image has */
+	uint64_t overlay_limit; /* bytes that the overlay may hold, the base not counted; 0: as many as the image has */
 	bool read_only;
 };
 
@@ -25,8 +27,9 @@ struct disk; /* opaque */
 /*
  * Begin with a disk. Not for several threads at once, here and below.
  *
- * options  image and overlay are taken over on success: disk_close() closes them. The image is a regular file of whole
- *          sectors, at least one, whose size is taken once
+ * options  image, base and overlay are taken over on success: disk_close() closes them. The image is a regular file of
+ *          whole sectors, at least one, whose size is taken once. The overlay is a regular file, empty or an overlay of
+ *          the image, and another file than the base; a disk with a base and no overlay is read-only
  *
  * Returns 0, -EINVAL with the reason in detail, or -errno of the step that detail names.
  */
@@ -39,7 +42,8 @@ uint64_t disk_size(const struct disk *disk); /* bytes */
 bool disk_is_read_only(const struct disk *disk);
 
 /*
- * Move, zero or discard a range. What a discarded range reads as is not defined; it is never another machine's data.
+ * Move, zero or discard a range. What a discarded range reads as is not defined: of each byte, zero or what a layer of
+ * this disk holds there; never another machine's data.
  *
  * offset, length  bytes; whole sectors, at least one, inside the disk (-EINVAL otherwise)
  * may_unmap       the range's space may be given back
@@ -57,5 +61,17 @@ int disk_flush(struct disk *disk);
 
 /* The files hold all that was written, for who reads them. Returns 0 or -errno. */
 int disk_save(struct disk *disk);
+
+/*
+ * Write an overlay such that the image with it alone is this disk as it is now: what base and overlay hold together. It
+ * may be the base of any number of disks. Clusters of zeros are named by its bitmap and take no space.
+ *
+ * file  regular and empty, open for reading and writing; stays the caller's, who makes it durable where that matters.
+ *       After a failure its content means nothing
+ *
+ * Returns 0; -EOPNOTSUPP (the disk is written in place: the image is not what it was); -EINVAL (the file) or -errno of
+ * the step that failed, with the reason in detail.
+ */
+int disk_copy_overlay(const struct disk *disk, int file, struct error_detail *detail);
 
 #endif

@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include "devices/virtio/blk/file.h"
+#include "kvm/file_status.h"
 
 #define CLUSTERS_PER_PIECE ((uint64_t)OVERLAY_CLUSTER * 8) /* that one cluster of the bitmap tells of */
+#define CLUSTERS_PER_WORD  64
 
 /* The start of the file; the rest of its cluster is zero. */
 struct overlay_header {
@@ -47,99 +49,115 @@ static struct overlay_header expected_header(const struct overlay *overlay)
 	};
 }
 
-static int create(struct overlay *overlay, bool read_only, struct error_detail *detail)
+static int create(struct overlay *overlay, const char *name, struct error_detail *detail)
 {
 	struct overlay_header header = expected_header(overlay);
 	int r = 0;
 
-	if (read_only) {
-		error_detail_set(detail, "overlay: empty, and may not be written");
-		return -EINVAL;
-	}
 	if (ftruncate(overlay->file, (off_t)(overlay->data_offset + overlay->image_size)) < 0)
 		r = -errno;
 	if (r == 0)
 		r = file_write(overlay->file, 0, &header, sizeof(header));
 	if (r < 0)
-		error_detail_set(detail, "overlay: it cannot be prepared: %s", strerrordesc_np(-r));
+		error_detail_set(detail, "%s: it cannot be prepared: %s", name, strerrordesc_np(-r));
 	return r;
+}
+
+/* The bits of 64 clusters, the first of them in the lowest place: x86-64 is little-endian. */
+static uint64_t word_of(const struct overlay *overlay, uint64_t index)
+{
+	uint64_t word;
+
+	memcpy(&word, overlay->bitmap + index * sizeof(word), sizeof(word));
+	return word;
 }
 
 /* Bits of clusters that the disk does not have would count against the limit. */
 static void forget_surplus(struct overlay *overlay)
 {
-	for (uint64_t i = overlay->clusters; i < overlay->bitmap_size * 8; i++)
-		overlay->bitmap[i / 8] &= (uint8_t) ~(1U << (i % 8));
+	uint64_t bytes = round_up(overlay->clusters, 8) / 8;
+
+	memset(overlay->bitmap + bytes, 0, overlay->bitmap_size - bytes);
+	if (overlay->clusters % 8 != 0)
+		overlay->bitmap[bytes - 1] &= (uint8_t)((1U << (overlay->clusters % 8)) - 1);
 }
 
-static int load(struct overlay *overlay, uint64_t size, struct error_detail *detail)
+static int load(struct overlay *overlay, uint64_t size, const char *name, struct error_detail *detail)
 {
 	struct overlay_header expected = expected_header(overlay);
 	struct overlay_header header;
 	int r;
 
 	if (size < overlay->data_offset + overlay->image_size) {
-		error_detail_set(detail, "overlay: %" PRIu64 " bytes are too few for this image's", size);
+		error_detail_set(detail, "%s: %" PRIu64 " bytes are too few for this image's", name, size);
 		return -EINVAL;
 	}
 	r = file_read(overlay->file, 0, &header, sizeof(header));
 	if (r == 0 && memcmp(&header, &expected, sizeof(header)) != 0) {
-		error_detail_set(detail, "overlay: its header is not that of an overlay of this image");
+		error_detail_set(detail, "%s: its header is not that of an overlay of this image", name);
 		return -EINVAL;
 	}
 	if (r == 0)
 		r = file_read(overlay->file, OVERLAY_CLUSTER, overlay->bitmap, overlay->bitmap_size);
 	if (r < 0) {
-		error_detail_set(detail, "overlay: it cannot be read: %s", strerrordesc_np(-r));
+		error_detail_set(detail, "%s: it cannot be read: %s", name, strerrordesc_np(-r));
 		return r;
 	}
 
 	forget_surplus(overlay);
-	overlay->held = overlay->clusters - overlay_count_missing(overlay, 0, overlay->clusters - 1);
+	for (uint64_t i = 0; i < overlay->bitmap_size / sizeof(uint64_t); i++)
+		overlay->held += (uint64_t)__builtin_popcountll(word_of(overlay, i));
 	return 0;
 }
 
-static int open_file(struct overlay *overlay, bool read_only, struct error_detail *detail)
+static int open_file(struct overlay *overlay, const struct overlay_options *options, struct error_detail *detail)
 {
 	struct stat status;
+	int r = file_status(options->file, &status);
 
-	if (fstat(overlay->file, &status) < 0) {
-		int r = -errno;
-
-		error_detail_set(detail, "overlay: fstat: %s", strerrordesc_np(-r));
+	if (r < 0) {
+		error_detail_set(detail, "%s: fstat: %s", options->name, strerrordesc_np(-r));
 		return r;
 	}
 	if (!S_ISREG(status.st_mode)) {
-		error_detail_set(detail, "overlay: not a regular file");
+		error_detail_set(detail, "%s: not a regular file", options->name);
+		return -EINVAL;
+	}
+	if (status.st_size == 0 && options->mode == OVERLAY_READ) {
+		error_detail_set(detail, "%s: empty, and may not be written", options->name);
+		return -EINVAL;
+	}
+	if (status.st_size > 0 && options->mode == OVERLAY_CREATE) {
+		error_detail_set(detail, "%s: the file is not empty", options->name);
 		return -EINVAL;
 	}
 
-	return status.st_size == 0 ? create(overlay, read_only, detail)
-				   : load(overlay, (uint64_t)status.st_size, detail);
+	return status.st_size == 0 ? create(overlay, options->name, detail)
+				   : load(overlay, (uint64_t)status.st_size, options->name, detail);
 }
 
-int overlay_open(int file, uint64_t image_size, uint64_t limit, bool read_only, struct overlay *ret_overlay,
-		 struct error_detail *detail)
+int overlay_open(const struct overlay_options *options, struct overlay *ret_overlay, struct error_detail *detail)
 {
-	struct overlay overlay = { .file = file, .image_size = image_size };
+	const uint64_t image_size = options->image_size;
+	struct overlay overlay = { .file = options->file, .image_size = image_size };
 	int r;
 
 	if (image_size == 0 || image_size > OVERLAY_IMAGE_MAX) {
-		error_detail_set(detail, "overlay: an image of %" PRIu64 " bytes cannot have one", image_size);
+		error_detail_set(detail, "%s: an image of %" PRIu64 " bytes cannot have one", options->name,
+				 image_size);
 		return -EINVAL;
 	}
 
 	overlay.clusters = round_up(image_size, OVERLAY_CLUSTER) / OVERLAY_CLUSTER;
-	overlay.held_max = limit > 0 ? limit / OVERLAY_CLUSTER : overlay.clusters;
+	overlay.held_max = options->limit > 0 ? options->limit / OVERLAY_CLUSTER : overlay.clusters;
 	overlay.bitmap_size = round_up(overlay.clusters, CLUSTERS_PER_PIECE) / 8;
 	overlay.data_offset = OVERLAY_CLUSTER + overlay.bitmap_size;
 	overlay.bitmap = calloc(1, overlay.bitmap_size);
 	overlay.unsaved = calloc(1, overlay.bitmap_size / OVERLAY_CLUSTER);
 
-	r = overlay.bitmap && overlay.unsaved ? open_file(&overlay, read_only, detail) : -ENOMEM;
+	r = overlay.bitmap && overlay.unsaved ? open_file(&overlay, options, detail) : -ENOMEM;
 	if (r < 0) {
-		free(overlay.bitmap);
-		free(overlay.unsaved);
+		overlay_release(&overlay);
 		return r;
 	}
 
@@ -147,18 +165,29 @@ int overlay_open(int file, uint64_t image_size, uint64_t limit, bool read_only, 
 	return 0;
 }
 
-void overlay_close(struct overlay *overlay)
+void overlay_release(struct overlay *overlay)
 {
-	if (overlay->bitmap)
-		(void)close(overlay->file);
 	free(overlay->bitmap);
 	free(overlay->unsaved);
-	*overlay = (struct overlay){ .file = -1 };
+	*overlay = (struct overlay){ 0 };
 }
 
 bool overlay_holds(const struct overlay *overlay, uint64_t cluster)
 {
-	return overlay->bitmap[cluster / 8] & (1U << (cluster % 8));
+	return cluster < overlay->clusters && overlay->bitmap[cluster / 8] & (1U << (cluster % 8));
+}
+
+uint64_t overlay_next_held(const struct overlay *overlay, uint64_t cluster)
+{
+	while (cluster < overlay->clusters) {
+		uint64_t word = word_of(overlay, cluster / CLUSTERS_PER_WORD) >> (cluster % CLUSTERS_PER_WORD);
+
+		if (word != 0)
+			return cluster + (uint64_t)__builtin_ctzll(word);
+		cluster = round_up(cluster + 1, CLUSTERS_PER_WORD);
+	}
+
+	return OVERLAY_NO_CLUSTER;
 }
 
 uint64_t overlay_count_missing(const struct overlay *overlay, uint64_t first, uint64_t last)

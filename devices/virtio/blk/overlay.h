@@ -17,7 +17,23 @@
 #define OVERLAY_CLUSTER 4096 /* bytes that are copied as one */
 #define OVERLAY_IMAGE_MAX \
 	(UINT64_C(1) << 41) /* bytes of the largest image that can have an overlay: its bitmap is 64 MiB */
+#define OVERLAY_NO_CLUSTER UINT64_MAX
 
+enum overlay_mode {
+	OVERLAY_READ,   /* the file is an overlay, and is never written */
+	OVERLAY_WRITE,  /* an empty file becomes an overlay of nothing, another must be an overlay */
+	OVERLAY_CREATE, /* the file is empty, and becomes an overlay of nothing */
+};
+
+struct overlay_options {
+	const char *name; /* what a detail calls it */
+	int file;         /* regular; open for reading, and for writing unless OVERLAY_READ; outlives the overlay */
+	enum overlay_mode mode;
+	uint64_t image_size; /* bytes; a multiple of 512 */
+	uint64_t limit;      /* bytes of clusters that it may hold; 0: as many as the image has */
+};
+
+/* A zeroed one is none, and holds nothing. */
 struct overlay {
 	int file;
 	uint64_t image_size;  /* bytes; a multiple of 512 */
@@ -31,23 +47,21 @@ struct overlay {
 };
 
 /*
- * Begin with an overlay's file: an empty one becomes an overlay of nothing, another must be an overlay of an image of
- * that size. The file's content is not trusted.
- *
- * file   open for reading, and for writing unless read_only; a regular file. Taken over on success: overlay_close()
- *        closes it
- * limit  bytes of clusters that it may hold; 0: as many as the image has
+ * Begin with an overlay's file. Its content is not trusted: its header must be that of an overlay of an image of this
+ * size, and its length enough; its bitmap may say anything.
  *
  * Returns 0, -EINVAL with the reason in detail, or -errno of the step that detail names.
  */
-int overlay_open(int file, uint64_t image_size, uint64_t limit, bool read_only, struct overlay *ret_overlay,
-		 struct error_detail *detail);
+int overlay_open(const struct overlay_options *options, struct overlay *ret_overlay, struct error_detail *detail);
 
-/* Close the file, unsaved changes of the bitmap are lost. Takes a zeroed one. */
-void overlay_close(struct overlay *overlay);
+/* Release the memory, and become none; unsaved changes of the bitmap are lost. The file stays open, the caller's. */
+void overlay_release(struct overlay *overlay);
 
 /* Does the overlay hold this cluster? */
 bool overlay_holds(const struct overlay *overlay, uint64_t cluster);
+
+/* The first cluster from this one on that the overlay holds, or OVERLAY_NO_CLUSTER. */
+uint64_t overlay_next_held(const struct overlay *overlay, uint64_t cluster);
 
 /* How many clusters of [first, last] it does not hold. */
 uint64_t overlay_count_missing(const struct overlay *overlay, uint64_t first, uint64_t last);

@@ -104,7 +104,7 @@ static void live(const struct sandbox_filter *filter, const int *images, const i
 
 	for (int i = 0; i < 2; i++) {
 		const struct virtio_blk_options disk = {
-			.disk = { .image = images[i], .overlay = overlays[i] },
+			.disk = { .image = images[i], .base = -1, .overlay = overlays[i] },
 			.serial = "test",
 		};
 		const struct rate_limit_options limit = { .operations = { .per_second = 1000, .burst = 1 } };

@@ -51,7 +51,7 @@ TestSuite(machine_virtio, .init = set_up, .fini = tear_down);
 static void build(struct fixture *fixture, int overlay)
 {
 	const struct virtio_blk_options disk = {
-		.disk = { .image = dup(image), .overlay = overlay },
+		.disk = { .image = dup(image), .base = -1, .overlay = overlay },
 		.serial = "test",
 	};
 	const struct machine_shape shape = {

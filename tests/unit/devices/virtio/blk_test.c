@@ -31,7 +31,7 @@ static uint16_t used;
 static struct virtio_blk *open_blk(bool read_only, int overlay, const struct rate_limit_options *limit)
 {
 	struct virtio_blk_options options = {
-		.disk = { .image = dup(image), .overlay = overlay, .read_only = read_only },
+		.disk = { .image = dup(image), .base = -1, .overlay = overlay, .read_only = read_only },
 		.serial = "disk-0123456789",
 	};
 	struct error_detail detail = { 0 };
@@ -473,7 +473,7 @@ Test(virtio_blk, a_disk_of_another_size_cannot_go_on)
 
 Test(virtio_blk, bad_options_are_refused)
 {
-	struct virtio_blk_options options = { .disk = { .image = image, .overlay = -1 } };
+	struct virtio_blk_options options = { .disk = { .image = image, .base = -1, .overlay = -1 } };
 	struct error_detail detail = { 0 };
 	struct virtio_blk *other;
 
