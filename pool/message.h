@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "devices/machine.h"
 #include "kvm/host.h"
 
 #define MESSAGE_MAGIC       UINT32_C(0x4d424d45) /* "EMBM", little-endian */
@@ -227,8 +228,14 @@ struct message_loaded {
 	uint64_t state_crc64;
 	uint64_t data_bytes; /* of memory.snap that are not holes; 0 where the memory was not verified */
 	uint32_t chunk_count;
-	uint32_t padding;
+	uint32_t disks; /* the rest of the shape */
+	uint32_t rngs;
+	uint32_t vsocks;
+	uint32_t nets;
+	uint32_t balloons;
 };
+/* The shape that a loader speaks of; it may be one that cannot be. */
+void message_loaded_shape(const struct message_loaded *loaded, struct machine_shape *ret_shape);
 
 union message_payload {
 	struct message_host host;

@@ -276,15 +276,13 @@ static void start_from(struct guest_start *start, struct catalog_entry *entry)
 	start->holder = holder;
 	start->wanted.restore = true;
 	start->wanted.paused = !param_bool(start->call->params, "resume");
-	start->wanted.shape = (struct machine_shape){ .vcpus = summary->vcpus,
-						      .cpu_template = summary->cpu_template,
-						      .memory_size = summary->memory_size };
+	start->wanted.shape = summary->shape;
 	start->wanted.memory = catalog_entry_memory(entry);
 	start->wanted.state = catalog_entry_state(entry);
 	ask_pool(start);
 }
 
-static void on_loaded(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded)
+static void on_loaded(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded)
 {
 	struct rpc_error problem = RPC_ERROR_INIT;
 	struct catalog_registration registration;
@@ -300,12 +298,9 @@ static void on_loaded(void *opaque, const struct rpc_error *error, const struct 
 		return;
 	}
 
-	registration = (struct catalog_registration){
-		.path = start->path, .memory = loaded->memory, .state = loaded->state, .summary = loaded->summary
-	};
+	registration = snapshot_loaded_registration(loaded, NULL, start->path, NULL);
 	if (catalog_register(snapshots_catalog(start->server->snapshots), &registration, false, &entry, &detail)) {
-		(void)close(loaded->memory);
-		(void)close(loaded->state);
+		snapshot_loaded_close(loaded);
 		(void)rpc_error_set(&problem, RPC_INTERNAL, "%s", detail.text);
 		fail_start(start, &problem);
 		return;

@@ -2,7 +2,8 @@
 /*
  * What stands between the catalog (plain data) and the daemon (files, events, VMs).
  *
- * The state folder is locked, so that two daemons do not write one catalog. Its file holds names and paths only: at a
+ * The state folder is locked, so that two daemons do not write one catalog. Its file holds names, paths, and what was
+ * behind a snapshot's devices: at a
  * start each snapshot is opened and loaded again, one after the other, before the first client is served. Checksums of
  * memory are not read again then; snapshot.verify does that.
  *
@@ -37,6 +38,7 @@ struct pending {
 	STAILQ_ENTRY(pending) link;
 	char *name;
 	char *path;
+	json_t *devices; /* or NULL */
 };
 
 struct snapshots {
@@ -85,7 +87,7 @@ static int lock_folder(int fd, const char *path, struct error_detail *detail)
 	return -EBUSY;
 }
 
-static int add_pending(void *opaque, const char *name, const char *path)
+static int add_pending(void *opaque, const char *name, const char *path, json_t *devices)
 {
 	struct snapshots *snapshots = opaque;
 	struct pending *pending = calloc(1, sizeof(*pending));
@@ -94,6 +96,7 @@ static int add_pending(void *opaque, const char *name, const char *path)
 		return -ENOMEM;
 	pending->name = strdup(name);
 	pending->path = strdup(path);
+	pending->devices = json_incref(devices);
 	STAILQ_INSERT_TAIL(&snapshots->pending, pending, link);
 	return pending->name && pending->path ? 0 : -ENOMEM;
 }
@@ -102,6 +105,7 @@ static void free_pending(struct pending *pending)
 {
 	free(pending->name);
 	free(pending->path);
+	json_decref(pending->devices);
 	free(pending);
 }
 
@@ -169,7 +173,7 @@ static void finish_pending(struct snapshots *snapshots)
 	event_active(snapshots->next_load, EV_TIMEOUT, 0);
 }
 
-static void on_loaded(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded)
+static void on_loaded(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded)
 {
 	struct snapshots *snapshots = opaque;
 	const struct pending *pending = STAILQ_FIRST(&snapshots->pending);
@@ -179,17 +183,13 @@ static void on_loaded(void *opaque, const struct rpc_error *error, const struct 
 		log_error("snapshot not loaded", log_text("snapshot", pending->name), log_text("path", pending->path),
 			  log_text("detail", error->message));
 	} else {
-		const struct catalog_registration registration = { .name = pending->name,
-								   .path = pending->path,
-								   .memory = loaded->memory,
-								   .state = loaded->state,
-								   .summary = loaded->summary };
+		const struct catalog_registration registration =
+			snapshot_loaded_registration(loaded, pending->name, pending->path, pending->devices);
 
 		if (catalog_register(snapshots->catalog, &registration, false, NULL, &detail)) {
 			log_error("snapshot not loaded", log_text("snapshot", pending->name),
 				  log_text("detail", detail.text));
-			(void)close(loaded->memory);
-			(void)close(loaded->state);
+			snapshot_loaded_close(loaded);
 		}
 	}
 	finish_pending(snapshots);
@@ -444,9 +444,6 @@ json_t *snapshot_users(const struct server *server, const struct catalog_entry *
 
 json_t *snapshot_to_json(const char *name, const char *path, const struct catalog_summary *summary, json_t *users)
 {
-	const struct machine_shape shape = { .vcpus = summary->vcpus,
-					     .cpu_template = summary->cpu_template,
-					     .memory_size = summary->memory_size };
 	cleanup_json json_t *json = NULL;
 	char created[TIME_TEXT_SIZE], crc[17];
 
@@ -454,7 +451,7 @@ json_t *snapshot_to_json(const char *name, const char *path, const struct catalo
 	(void)snprintf(crc, sizeof(crc), "%016" PRIx64, summary->state_crc64);
 	json = json_pack("{s:s?, s:s, s:s, s:s, s:o}", "name", name, "path", path, "created", created, "state_crc64",
 			 crc, "users", users ? users : json_array());
-	return json && shape_to_json(&shape, json) == 0 ? steal_pointer(json) : NULL;
+	return json && shape_to_json(&summary->shape, json) == 0 ? steal_pointer(json) : NULL;
 }
 
 json_t *snapshot_entry_to_json(const struct server *server, const struct catalog_entry *entry)

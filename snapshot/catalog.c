@@ -27,6 +27,8 @@ struct catalog_entry {
 	char *path;
 	int memory;
 	int state;
+	int overlays[CATALOG_OVERLAYS];
+	json_t *devices; /* or NULL */
 	struct catalog_summary summary;
 	struct holders holders;
 	bool being_removed;
@@ -76,6 +78,10 @@ int catalog_new(void (*gone)(void *opaque, const struct catalog_entry *entry), v
 
 static void free_entry(struct catalog_entry *entry)
 {
+	for (size_t i = 0; i < CATALOG_OVERLAYS; i++)
+		if (entry->overlays[i] >= 0)
+			(void)close(entry->overlays[i]);
+	json_decref(entry->devices);
 	if (entry->memory >= 0)
 		(void)close(entry->memory);
 	if (entry->state >= 0)
@@ -167,6 +173,8 @@ static int make_entry(const struct catalog_registration *registration, struct ca
 	if (!entry)
 		return -ENOMEM;
 	entry->memory = entry->state = -1;
+	for (size_t i = 0; i < CATALOG_OVERLAYS; i++)
+		entry->overlays[i] = -1;
 	entry->path = strdup(registration->path);
 	entry->name = registration->name ? strdup(registration->name) : NULL;
 	if (!entry->path || (registration->name && !entry->name)) {
@@ -176,6 +184,9 @@ static int make_entry(const struct catalog_registration *registration, struct ca
 
 	entry->memory = registration->memory;
 	entry->state = registration->state;
+	if (registration->overlays)
+		memcpy(entry->overlays, registration->overlays, sizeof(entry->overlays));
+	entry->devices = json_incref(registration->devices);
 	entry->summary = registration->summary;
 	*ret_entry = entry;
 	return 0;
@@ -201,6 +212,11 @@ static int check_registration(const struct catalog_registration *registration, s
 	}
 	if (registration->path[0] != '/' || strlen(registration->path) >= PATH_MAX || !is_utf8(registration->path)) {
 		error_detail_set(detail, "a snapshot's path is absolute, UTF-8, and has fewer than %d bytes", PATH_MAX);
+		return -EINVAL;
+	}
+	if (registration->devices && json_dumpb(registration->devices, NULL, 0, JSON_COMPACT) > CATALOG_DEVICES_MAX) {
+		error_detail_set(detail, "what is known of a snapshot's devices has more than %d bytes",
+				 CATALOG_DEVICES_MAX);
 		return -EINVAL;
 	}
 
@@ -337,6 +353,16 @@ int catalog_entry_memory(const struct catalog_entry *entry)
 int catalog_entry_state(const struct catalog_entry *entry)
 {
 	return entry->state;
+}
+
+const int *catalog_entry_overlays(const struct catalog_entry *entry)
+{
+	return entry->overlays;
+}
+
+const json_t *catalog_entry_devices(const struct catalog_entry *entry)
+{
+	return entry->devices;
 }
 
 const struct catalog_summary *catalog_entry_summary(const struct catalog_entry *entry)

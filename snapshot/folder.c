@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "kvm/cleanup.h"
 #include "kvm/memory.h"
@@ -24,8 +25,20 @@
 static const char *const snapshot_file_names[SNAPSHOT_FILE_COUNT] = {
 	[SNAPSHOT_FILE_STATE] = SNAPSHOT_STATE_FILE,
 	[SNAPSHOT_FILE_MEMORY] = SNAPSHOT_MEMORY_FILE,
+	[SNAPSHOT_FILE_OVERLAY] = "drive-0.overlay",
+	"drive-1.overlay",
+	"drive-2.overlay",
+	"drive-3.overlay",
+	"drive-4.overlay",
+	"drive-5.overlay",
+	"drive-6.overlay",
+	"drive-7.overlay",
 };
-const struct folder_form snapshot_folder_form = { "a snapshot", snapshot_file_names, SNAPSHOT_FILE_COUNT, O_WRONLY };
+const struct folder_form snapshot_folder_form = { .what = "a snapshot",
+						  .names = snapshot_file_names,
+						  .count = SNAPSHOT_FILE_COUNT,
+						  .access = O_WRONLY,
+						  .optional = SNAPSHOT_OVERLAYS };
 
 /* What a name stands for, for a person; NULL for a regular file. */
 static const char *stranger(mode_t mode)
@@ -134,38 +147,49 @@ int folder_open_file(int at, const char *path, const char *name, uint64_t size_m
 	return 0;
 }
 
-int snapshot_files_open(int at, const char *path, struct snapshot_files *ret_files, struct error_detail *detail)
+static int open_overlays(struct snapshot_files *files, const char *path, struct error_detail *detail)
 {
-	cleanup_close int folder = -1;
-	cleanup_close int state = -1;
-	cleanup_close int memory = -1;
-	struct stat folder_status = { 0 };
-	uint64_t state_size = 0;
-	uint64_t memory_size = 0;
-	int r;
+	for (size_t i = 0; i < SNAPSHOT_OVERLAYS; i++) {
+		const char *name = snapshot_file_names[SNAPSHOT_FILE_OVERLAY + i];
+		uint64_t size;
+		int r;
 
-	r = open_checked(at, path, NULL, S_IFDIR, &folder, &folder_status, detail);
-	if (r < 0)
-		return r;
-	r = folder_open_file(folder, path, SNAPSHOT_STATE_FILE, SNAPSHOT_STATE_SIZE_MAX, &state, &state_size, detail);
-	if (r < 0)
-		return r;
-	r = folder_open_file(folder, path, SNAPSHOT_MEMORY_FILE, GUEST_MEMORY_SIZE_MAX, &memory, &memory_size, detail);
-	if (r < 0)
-		return r;
-	if (memory_size % GUEST_MEMORY_PAGE != 0) {
-		error_detail_set(detail, "%s/%s has %ju bytes, which is not a whole number of pages of %ju", path,
-				 SNAPSHOT_MEMORY_FILE, (uintmax_t)memory_size, (uintmax_t)GUEST_MEMORY_PAGE);
-		return -EINVAL;
+		if (faccessat(files->folder, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+			continue;
+		r = folder_open_file(files->folder, path, name, INT64_MAX, &files->overlays[i], &size, detail);
+		if (r < 0)
+			return r;
 	}
 
-	*ret_files = (struct snapshot_files){
-		.folder = steal_fd(&folder),
-		.state = steal_fd(&state),
-		.memory = steal_fd(&memory),
-		.state_size = state_size,
-		.memory_size = memory_size,
-	};
+	return 0;
+}
+
+int snapshot_files_open(int at, const char *path, struct snapshot_files *ret_files, struct error_detail *detail)
+{
+	struct snapshot_files files = SNAPSHOT_FILES_NONE;
+	struct stat folder_status = { 0 };
+	int r;
+
+	r = open_checked(at, path, NULL, S_IFDIR, &files.folder, &folder_status, detail);
+	if (r == 0)
+		r = folder_open_file(files.folder, path, SNAPSHOT_STATE_FILE, SNAPSHOT_STATE_SIZE_MAX, &files.state,
+				     &files.state_size, detail);
+	if (r == 0)
+		r = folder_open_file(files.folder, path, SNAPSHOT_MEMORY_FILE, GUEST_MEMORY_SIZE_MAX, &files.memory,
+				     &files.memory_size, detail);
+	if (r == 0 && files.memory_size % GUEST_MEMORY_PAGE != 0) {
+		error_detail_set(detail, "%s/%s has %ju bytes, which is not a whole number of pages of %ju", path,
+				 SNAPSHOT_MEMORY_FILE, (uintmax_t)files.memory_size, (uintmax_t)GUEST_MEMORY_PAGE);
+		r = -EINVAL;
+	}
+	if (r == 0)
+		r = open_overlays(&files, path, detail);
+	if (r < 0) {
+		snapshot_files_close(&files);
+		return r;
+	}
+
+	*ret_files = files;
 	return 0;
 }
 
@@ -175,6 +199,10 @@ void snapshot_files_close(struct snapshot_files *files)
 	cleanup_close_fd(&files->state);
 	cleanup_close_fd(&files->memory);
 	files->folder = files->state = files->memory = -1;
+	for (size_t i = 0; i < SNAPSHOT_OVERLAYS; i++) {
+		cleanup_close_fd(&files->overlays[i]);
+		files->overlays[i] = -1;
+	}
 }
 
 static bool belongs(const struct folder_form *form, const char *name)

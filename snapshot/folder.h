@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "devices/machine.h"
 #include "kvm/error_detail.h"
 
 /* What a kind of folder holds: these files, and nothing else. */
@@ -17,6 +18,7 @@ struct folder_form {
 	const char *const *names; /* of its files */
 	size_t count;
 	int access; /* how a publication's files are opened: O_WRONLY, or O_RDWR where the writer reads them back */
+	size_t optional; /* so many of them, the last, may be missing: see publication_add() */
 };
 
 #define SNAPSHOT_STATE_FILE  "state.json"
@@ -24,20 +26,32 @@ struct folder_form {
 
 #define SNAPSHOT_STATE_SIZE_MAX (UINT64_C(16) << 20) /* bytes of state.json */
 
+#define SNAPSHOT_OVERLAYS MACHINE_DISKS_MAX
+
 enum snapshot_file {
 	SNAPSHOT_FILE_STATE = 0,
 	SNAPSHOT_FILE_MEMORY,
-	SNAPSHOT_FILE_COUNT,
+	SNAPSHOT_FILE_OVERLAY, /* drive-0.overlay and so on: of each disk that has an overlay, what it holds; optional */
+	SNAPSHOT_FILE_COUNT = SNAPSHOT_FILE_OVERLAY + SNAPSHOT_OVERLAYS,
 };
 extern const struct folder_form snapshot_folder_form;
 
 struct snapshot_files {
-	int folder;           /* open for reading */
-	int state;            /* state.json, open for reading, a regular file */
-	int memory;           /* memory.snap, the same */
-	uint64_t state_size;  /* bytes: 1 .. SNAPSHOT_STATE_SIZE_MAX when it was opened */
-	uint64_t memory_size; /* bytes: whole pages, 1 page .. GUEST_MEMORY_SIZE_MAX when it was opened */
+	int folder;                      /* open for reading */
+	int state;                       /* state.json, open for reading, a regular file */
+	int memory;                      /* memory.snap, the same */
+	int overlays[SNAPSHOT_OVERLAYS]; /* drive-N.overlay, the same; -1: there is none */
+	uint64_t state_size;             /* bytes: 1 .. SNAPSHOT_STATE_SIZE_MAX when it was opened */
+	uint64_t memory_size;            /* bytes: whole pages, 1 page .. GUEST_MEMORY_SIZE_MAX when it was opened */
 };
+
+/* One that has nothing open. */
+#define SNAPSHOT_FILES_NONE                                                                             \
+	(struct snapshot_files)                                                                         \
+	{                                                                                               \
+		.folder = -1, .state = -1, .memory = -1, .overlays = { -1, -1, -1, -1, -1, -1, -1, -1 } \
+	}
+_Static_assert(SNAPSHOT_OVERLAYS == 8, "as many as SNAPSHOT_FILES_NONE names");
 
 /*
  * Open a snapshot for reading.

@@ -190,31 +190,42 @@ static int check_destination(int parent, const char *name, const struct folder_f
 	return check_replaceable(parent, name, form, detail);
 }
 
+static int make_file(struct publication *publication, size_t file, int access)
+{
+	publication->files[file] = openat(publication->folder, publication->form->names[file],
+					  access | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return publication->files[file] < 0 ? -errno : 0;
+}
+
 static int make_files(struct publication *publication)
 {
 	const struct folder_form *form = publication->form;
+	int r = 0;
 
-	for (size_t i = 0; i < form->count; i++) {
-		publication->files[i] = openat(publication->folder, form->names[i],
-					       form->access | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (publication->files[i] < 0)
-			return -errno;
-	}
+	for (size_t i = 0; r == 0 && i < form->count - form->optional; i++)
+		r = make_file(publication, i, form->access);
 
-	return 0;
+	return r;
+}
+
+int publication_add(struct publication *publication, size_t file, struct error_detail *detail)
+{
+	int r = make_file(publication, file, O_RDWR);
+
+	return r < 0 ? failed(-r, "cannot make", publication->form->names[file], detail) : 0;
 }
 
 int publication_begin(int at, const char *path, const struct folder_form *form, bool overwrite,
 		      struct publication *ret_publication, struct error_detail *detail)
 {
-	struct publication publication = {
-		.parent = -1, .folder = -1, .files = { -1, -1, -1 }, .form = form, .overwrite = overwrite
-	};
+	struct publication publication = { .parent = -1, .folder = -1, .form = form, .overwrite = overwrite };
 	int r;
 
-	_Static_assert(PUBLICATION_FILES_MAX == 3, "as many as are initialised here");
 	if (form->count > PUBLICATION_FILES_MAX)
 		return -EINVAL;
+	for (size_t i = 0; i < PUBLICATION_FILES_MAX; i++)
+		publication.files[i] = -1;
 
 	r = split(at, path, &publication.parent, publication.name, detail);
 	if (r < 0)
@@ -290,7 +301,7 @@ static bool exists(int parent, const char *name)
 static int write_to_disk(const struct publication *publication)
 {
 	for (size_t i = 0; i < publication->form->count; i++)
-		if (fsync(publication->files[i]) < 0)
+		if (publication->files[i] >= 0 && fsync(publication->files[i]) < 0)
 			return -errno;
 
 	return fsync(publication->folder) < 0 ? -errno : 0;

@@ -16,13 +16,13 @@
 #include "kvm/error_detail.h"
 #include "snapshot/folder.h"
 
-#define PUBLICATION_FILES_MAX 3
+#define PUBLICATION_FILES_MAX SNAPSHOT_FILE_COUNT
 
 /* A folder of files on its way to its name. */
 struct publication {
 	int parent;                       /* the folder that will hold it */
 	int folder;                       /* the temporary folder, locked */
-	int files[PUBLICATION_FILES_MAX]; /* those of its form, in its order: empty, open for writing; -1 past them */
+	int files[PUBLICATION_FILES_MAX]; /* those of its form, in its order: empty, open for writing; -1: not there */
 	const struct folder_form *form;
 	bool overwrite;
 	char name[NAME_MAX + 1];
@@ -43,6 +43,15 @@ struct publication {
  */
 int publication_begin(int at, const char *path, const struct folder_form *form, bool overwrite,
 		      struct publication *ret_publication, struct error_detail *detail);
+
+/*
+ * Add one of the files that are optional in its form: empty, open for reading and writing.
+ *
+ * file  its place in the form
+ *
+ * Returns 0 or -errno with the file in detail.
+ */
+int publication_add(struct publication *publication, size_t file, struct error_detail *detail);
 
 /* Write the whole of one of its files, which is empty. Returns 0, or -errno with the file in detail. */
 int publication_write(const struct publication *publication, size_t file, const void *data, size_t size,

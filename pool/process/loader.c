@@ -85,6 +85,11 @@ static int parse(const struct child_setup *setup, int state_file, struct vm_stat
 	ret_loaded->vcpus = shape.vcpus;
 	ret_loaded->cpu_template = (uint32_t)shape.cpu_template;
 	ret_loaded->memory_size = shape.memory_size;
+	ret_loaded->disks = shape.disks;
+	ret_loaded->rngs = shape.rngs;
+	ret_loaded->vsocks = shape.vsocks;
+	ret_loaded->nets = shape.nets;
+	ret_loaded->balloons = shape.balloons;
 	ret_loaded->created_unix_ns = ret_state->created_unix_ns;
 	ret_loaded->chunk_count = ret_checksums->count;
 	return 0;

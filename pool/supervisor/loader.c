@@ -61,11 +61,9 @@ static void loader_lied(void *owner, const char *text)
 static void loader_answered(struct pool *pool, struct operation *operation, struct message *message)
 {
 	struct pool_result result = { .status = POOL_OK };
-	const struct message_loaded *loaded = &message->payload.loaded;
-	const struct machine_shape shape = { .vcpus = loaded->vcpus,
-					     .cpu_template = (enum cpu_template)loaded->cpu_template,
-					     .memory_size = loaded->memory_size };
+	struct machine_shape shape;
 
+	message_loaded_shape(&message->payload.loaded, &shape);
 	if (message->header.type == MESSAGE_REFUSED) {
 		result.status = POOL_REFUSED;
 		result.error = message->payload.text.error;

@@ -50,10 +50,7 @@ struct taking {
 
 static void free_taking(struct taking *taking)
 {
-	if (taking->loaded.memory >= 0)
-		(void)close(taking->loaded.memory);
-	if (taking->loaded.state >= 0)
-		(void)close(taking->loaded.state);
+	snapshot_loaded_close(&taking->loaded);
 	free(taking->name);
 	free(taking->path);
 	free(taking);
@@ -184,18 +181,14 @@ static void on_saved(void *opaque, int result, const struct error_detail *detail
 
 static void record(struct taking *taking)
 {
-	const struct catalog_registration registration = { .name = taking->name,
-							   .path = taking->path,
-							   .memory = taking->loaded.memory,
-							   .state = taking->loaded.state,
-							   .summary = taking->loaded.summary };
+	const struct catalog_registration registration =
+		snapshot_loaded_registration(&taking->loaded, taking->name, taking->path, NULL);
 	struct snapshots *snapshots = taking->server->snapshots;
 	int error =
 		catalog_register(snapshots_catalog(snapshots), &registration, taking->overwrite, NULL, &taking->detail);
 
 	if (!error) {
-		taking->loaded.memory = -1;
-		taking->loaded.state = -1;
+		taking->loaded = SNAPSHOT_LOADED_NONE;
 		event_bus_publish(&taking->server->events, EVENT_SNAPSHOT,
 				  json_pack("{s:s, s:s, s:s}", "event", "registered", "name", taking->name, "path",
 					    taking->path));
@@ -231,7 +224,7 @@ static void on_committed(void *opaque, int result)
 
 /* ---- load ---- */
 
-static void on_loaded(void *opaque, const struct rpc_error *problem, const struct snapshot_loaded *loaded)
+static void on_loaded(void *opaque, const struct rpc_error *problem, struct snapshot_loaded *loaded)
 {
 	struct taking *taking = opaque;
 	int failed;
@@ -358,7 +351,7 @@ static struct taking *taking_new(struct call *call, const struct guest *vm)
 	(void)guest_id_text(vm->number, taking->vm);
 	taking->resume = param_bool(call->params, "resume");
 	taking->overwrite = param_bool(call->params, "overwrite");
-	taking->loaded = (struct snapshot_loaded){ .memory = -1, .state = -1 };
+	taking->loaded = SNAPSHOT_LOADED_NONE;
 	taking->error = (struct rpc_error)RPC_ERROR_INIT;
 	if (name) {
 		snapshots_path(call->server->snapshots, name, own_path, sizeof(own_path));

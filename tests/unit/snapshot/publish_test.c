@@ -255,7 +255,7 @@ Test(publish, a_small_file_is_made_and_replaced)
 
 /* Folders of another form are published the same way, and are nothing to who knows snapshots. */
 static const char *const letter_files[] = { "envelope", "letter", "stamp" };
-static const struct folder_form letter_form = { "a letter", letter_files, 3, O_RDWR };
+static const struct folder_form letter_form = { "a letter", letter_files, 3, O_RDWR, 0 };
 
 Test(publish, every_form_of_folder)
 {
@@ -278,10 +278,33 @@ Test(publish, every_form_of_folder)
 	cr_assert_eq(scratch_count(scratch.fd, "."), 0);
 }
 
+Test(publish, a_snapshot_has_the_overlays_that_it_was_given)
+{
+	struct publication publication;
+
+	cr_assert_eq(publication_begin(scratch.fd, "one", &snapshot_folder_form, false, &publication, &detail), 0);
+	cr_assert_eq(publication.files[SNAPSHOT_FILE_OVERLAY], -1);
+	cr_assert_eq(publication_add(&publication, SNAPSHOT_FILE_OVERLAY + 2, &detail), 0, "%s", detail.text);
+	cr_assert_eq(publication_add(&publication, SNAPSHOT_FILE_OVERLAY + 2, &detail), -EEXIST);
+	cr_assert_not_null(strstr(detail.text, "drive-2.overlay"), "%s", detail.text);
+	publication_abort(&publication);
+	cr_assert_eq(scratch_count(scratch.fd, "."), 0);
+
+	cr_assert_eq(publication_begin(scratch.fd, "one", &snapshot_folder_form, false, &publication, &detail), 0);
+	cr_assert_eq(publication_add(&publication, SNAPSHOT_FILE_OVERLAY + 7, &detail), 0, "%s", detail.text);
+	cr_assert_eq(fcntl(publication.files[SNAPSHOT_FILE_OVERLAY + 7], F_GETFL) & O_ACCMODE, O_RDWR);
+	write_text(publication.files[SNAPSHOT_FILE_OVERLAY + 7], "seven");
+	cr_assert_eq(publication_commit(&publication, &detail), 0, "%s", detail.text);
+	cr_assert(scratch_holds(scratch.fd, "one/drive-7.overlay", "seven", 5));
+	cr_assert_eq(scratch_count(scratch.fd, "one"), 3);
+	cr_assert_eq(publish_remove(scratch.fd, "one", &snapshot_folder_form, &detail), 0, "%s", detail.text);
+	cr_assert_eq(scratch_count(scratch.fd, "."), 0);
+}
+
 Test(publish, a_form_of_too_many_files_is_refused)
 {
-	static const char *const names[] = { "a", "b", "c", "d" };
-	const struct folder_form form = { "too much", names, 4, O_WRONLY };
+	static const char *const names[PUBLICATION_FILES_MAX + 1] = { "a" };
+	const struct folder_form form = { "too much", names, PUBLICATION_FILES_MAX + 1, O_WRONLY, 0 };
 	struct publication publication;
 
 	cr_assert_eq(publication_begin(scratch.fd, "one", &form, false, &publication, &detail), -EINVAL);
