@@ -15,6 +15,7 @@
 #include "devices/i8042.h"
 #include "devices/serial.h"
 #include "devices/signal_port.h"
+#include "devices/virtio/balloon/balloon.h"
 #include "devices/virtio/blk/blk.h"
 #include "devices/virtio/net/net.h"
 #include "devices/virtio/rng.h"
@@ -23,7 +24,8 @@
 #define PATH_MAX_BYTES 160
 
 static const struct device_ops *const device_kinds[] = {
-	&serial_ops, &i8042_ops, &signal_port_ops, &virtio_rng_ops, &virtio_blk_ops, &virtio_vsock_ops, &virtio_net_ops,
+	&serial_ops,     &i8042_ops,        &signal_port_ops, &virtio_rng_ops,
+	&virtio_blk_ops, &virtio_vsock_ops, &virtio_net_ops,  &virtio_balloon_ops,
 };
 
 const struct device_ops *device_ops_find(const char *name)

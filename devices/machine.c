@@ -76,7 +76,7 @@ bool machine_shape_equal(const struct machine_shape *one, const struct machine_s
 {
 	return one->vcpus == other->vcpus && one->cpu_template == other->cpu_template &&
 	       one->memory_size == other->memory_size && one->disks == other->disks && one->rngs == other->rngs &&
-	       one->vsocks == other->vsocks && one->nets == other->nets;
+	       one->vsocks == other->vsocks && one->nets == other->nets && one->balloons == other->balloons;
 }
 
 /* devices */

@@ -23,11 +23,14 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-#define MACHINE_VCPUS_MAX  8
-#define MACHINE_DISKS_MAX  8
-#define MACHINE_RNGS_MAX   1
-#define MACHINE_VSOCKS_MAX 1
-#define MACHINE_NETS_MAX   4
+#define MACHINE_VCPUS_MAX    8
+#define MACHINE_DISKS_MAX    8
+#define MACHINE_RNGS_MAX     1
+#define MACHINE_VSOCKS_MAX   1
+#define MACHINE_NETS_MAX     4
+#define MACHINE_BALLOONS_MAX 1
+#define MACHINE_VIRTIO_MAX \
+	(MACHINE_DISKS_MAX + MACHINE_RNGS_MAX + MACHINE_VSOCKS_MAX + MACHINE_NETS_MAX + MACHINE_BALLOONS_MAX)
 
 /* What a warm machine must match to take a snapshot: the part of a VM that is built before a request is known. */
 struct machine_shape {
@@ -35,10 +38,11 @@ struct machine_shape {
 	enum cpu_template cpu_template;
 	uint64_t memory_size; /* bytes; whole MiB */
 	/* Virtio devices, each absent for the guest until it is configured. */
-	uint32_t disks;  /* 0 .. MACHINE_DISKS_MAX */
-	uint32_t rngs;   /* 0 .. MACHINE_RNGS_MAX */
-	uint32_t vsocks; /* 0 .. MACHINE_VSOCKS_MAX */
-	uint32_t nets;   /* 0 .. MACHINE_NETS_MAX */
+	uint32_t disks;    /* 0 .. MACHINE_DISKS_MAX */
+	uint32_t rngs;     /* 0 .. MACHINE_RNGS_MAX */
+	uint32_t vsocks;   /* 0 .. MACHINE_VSOCKS_MAX */
+	uint32_t nets;     /* 0 .. MACHINE_NETS_MAX */
+	uint32_t balloons; /* 0 .. MACHINE_BALLOONS_MAX */
 };
 
 /* Can a snapshot of the one be restored into the other? */
@@ -83,11 +87,12 @@ struct machine_create_times {
 };
 
 struct machine;
-struct virtio_blk;    /* devices/virtio/blk/blk.h */
-struct virtio_device; /* devices/virtio/virtio.h */
-struct virtio_net;    /* devices/virtio/net/net.h */
-struct virtio_rng;    /* devices/virtio/rng.h */
-struct virtio_vsock;  /* devices/virtio/vsock/vsock.h */
+struct virtio_balloon; /* devices/virtio/balloon/balloon.h */
+struct virtio_blk;     /* devices/virtio/blk/blk.h */
+struct virtio_device;  /* devices/virtio/virtio.h */
+struct virtio_net;     /* devices/virtio/net/net.h */
+struct virtio_rng;     /* devices/virtio/rng.h */
+struct virtio_vsock;   /* devices/virtio/vsock/vsock.h */
 
 /* Where the guest finds a virtio device, absent or present; what ACPI tells it of those present. */
 struct machine_window {
@@ -114,8 +119,9 @@ struct machine {
 	struct virtio_rng *rngs[MACHINE_RNGS_MAX];
 	struct virtio_vsock *vsocks[MACHINE_VSOCKS_MAX];
 	struct virtio_net *nets[MACHINE_NETS_MAX];
+	struct virtio_balloon *balloons[MACHINE_BALLOONS_MAX];
 	uint32_t window_count;
-	struct machine_window windows[MACHINE_DISKS_MAX + MACHINE_RNGS_MAX + MACHINE_VSOCKS_MAX + MACHINE_NETS_MAX];
+	struct machine_window windows[MACHINE_VIRTIO_MAX];
 	struct machine_callbacks callbacks;
 	struct cpuid_table *cpuid; /* of each vCPU, shape.vcpus tables */
 	struct machine_vcpu handles[MACHINE_VCPUS_MAX];

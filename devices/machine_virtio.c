@@ -17,14 +17,17 @@
 #include <linux/virtio_mmio.h>
 #include <string.h>
 
+#include "devices/virtio/balloon/balloon.h"
 #include "devices/virtio/blk/blk.h"
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/net/net.h"
 #include "devices/virtio/rng.h"
 #include "devices/virtio/vsock/vsock.h"
 
-_Static_assert(MACHINE_DISKS_MAX + MACHINE_RNGS_MAX + MACHINE_VSOCKS_MAX + MACHINE_NETS_MAX <= VIRTIO_MMIO_WINDOWS_MAX,
-	       "a window for each device");
+#define OTHER_GSIS 22 /* the first of the lines that belong to no virtio device */
+
+_Static_assert(MACHINE_VIRTIO_MAX <= VIRTIO_MMIO_WINDOWS_MAX, "a window for each device");
+_Static_assert(VIRTIO_MMIO_GSI_BASE + VIRTIO_MMIO_WINDOWS_MAX <= OTHER_GSIS, "a line for each device");
 
 static int check_count(const char *field, uint32_t count, uint32_t max, struct error_detail *detail)
 {
@@ -46,6 +49,8 @@ int machine_check_virtio(const struct machine_shape *shape, struct error_detail 
 		r = check_count("vsocks", shape->vsocks, MACHINE_VSOCKS_MAX, detail);
 	if (r == 0)
 		r = check_count("nets", shape->nets, MACHINE_NETS_MAX, detail);
+	if (r == 0)
+		r = check_count("balloons", shape->balloons, MACHINE_BALLOONS_MAX, detail);
 	return r;
 }
 
@@ -124,6 +129,13 @@ static int add_disk(struct machine *machine, uint32_t instance)
 	return r < 0 ? r : attach(machine, virtio_blk_device(machine->disks[instance]));
 }
 
+static int add_balloon(struct machine *machine, uint32_t instance)
+{
+	int r = virtio_balloon_new(instance, &machine->vm.memory, &machine->balloons[instance]);
+
+	return r < 0 ? r : attach(machine, virtio_balloon_device(machine->balloons[instance]));
+}
+
 static int add_kind(struct machine *machine, const char *name, uint32_t count,
 		    int (*add)(struct machine *machine, uint32_t instance), struct error_detail *detail)
 {
@@ -139,6 +151,7 @@ static int add_kind(struct machine *machine, const char *name, uint32_t count,
 	return 0;
 }
 
+/* The order of windows: a new kind comes last, so that the guests of snapshots find the others where they were. */
 int machine_add_virtio(struct machine *machine, struct error_detail *detail)
 {
 	int r;
@@ -150,5 +163,7 @@ int machine_add_virtio(struct machine *machine, struct error_detail *detail)
 		r = add_kind(machine, "virtio_net", machine->shape.nets, add_net, detail);
 	if (r == 0)
 		r = add_kind(machine, "virtio_blk", machine->shape.disks, add_disk, detail);
+	if (r == 0)
+		r = add_kind(machine, "virtio_balloon", machine->shape.balloons, add_balloon, detail);
 	return r;
 }

@@ -103,6 +103,16 @@ int guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uint64_t
 	return 0;
 }
 
+int guest_memory_drop(struct guest_memory *memory, uint64_t gpa, uint64_t length)
+{
+	if (!guest_memory_contains(memory, gpa, length))
+		return -EFAULT;
+	if (gpa % GUEST_MEMORY_PAGE != 0 || length % GUEST_MEMORY_PAGE != 0)
+		return -EINVAL;
+
+	return madvise(memory->host + gpa, length, MADV_DONTNEED) < 0 ? -errno : 0;
+}
+
 bool guest_memory_is_whole(const struct guest_memory *memory)
 {
 	uint8_t *last = memory->host + memory->size - GUEST_MEMORY_PAGE;

@@ -63,6 +63,16 @@ int guest_memory_write(struct guest_memory *memory, uint64_t gpa, const void *da
 int guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uint64_t length, uint8_t **ret_host);
 
 /*
+ * Give the memory behind whole pages back to the host; the range stays mapped. What is read there afterwards is zeros
+ * (anonymous memory), or what the snapshot's file holds.
+ *
+ * gpa, length  bytes; multiples of GUEST_MEMORY_PAGE
+ *
+ * Returns 0, -EFAULT (a range that wraps or leaves the memory), -EINVAL (parts of pages), or -errno from madvise(2).
+ */
+int guest_memory_drop(struct guest_memory *memory, uint64_t gpa, uint64_t length);
+
+/*
  * Is there still something behind every page? False once the file that was laid has been cut short (a touch would
  * raise SIGBUS). Touches the last page, so that it is for the end of a VM and not for its run.
  */

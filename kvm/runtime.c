@@ -22,7 +22,7 @@ const int kvm_runtime_syscalls[] = {
 	SYS_fstat,                             /* guest_memory_lay_snapshot() checks the file's size: file_status() */
 	SYS_munmap,                            /* kvm_run, guest memory, a joined thread's stack */
 	SYS_close,         SYS_rt_sigprocmask, /* these three: a thread that ends, in glibc */
-	SYS_madvise,       SYS_exit,
+	SYS_madvise,       SYS_exit,           /* madvise: MADV_DONTNEED alone, also of guest_memory_drop() */
 };
 
 const size_t kvm_runtime_syscall_count = sizeof(kvm_runtime_syscalls) / sizeof(kvm_runtime_syscalls[0]);

@@ -146,5 +146,6 @@ void vm_state_shape(const struct vm_state *state, struct machine_shape *ret_shap
 		.rngs = count_devices(state, "virtio_rng"),
 		.vsocks = count_devices(state, "virtio_vsock"),
 		.nets = count_devices(state, "virtio_net"),
+		.balloons = count_devices(state, "virtio_balloon"),
 	};
 }

@@ -18,7 +18,7 @@
 #include "devices/virtio/io_thread.h"
 #include "devices/virtio/virtqueue.h"
 
-#define VIRTIO_QUEUES_MAX 3
+#define VIRTIO_QUEUES_MAX 4
 
 struct virtio_device;
 

@@ -174,6 +174,52 @@ Test(memory, snapshots_that_are_refused)
 	guest_memory_release(&memory);
 }
 
+Test(memory, a_page_of_anonymous_memory_that_is_dropped_is_empty)
+{
+	struct guest_memory memory = anonymous();
+
+	memset(memory.host, 0x55, SIZE);
+	cr_assert_eq(guest_memory_drop(&memory, PAGE, 2 * PAGE), 0);
+	cr_assert_eq(memory.host[PAGE - 1], 0x55);
+	cr_assert_eq(memory.host[PAGE], 0);
+	cr_assert_eq(memory.host[3 * PAGE - 1], 0);
+	cr_assert_eq(memory.host[3 * PAGE], 0x55);
+	memory.host[PAGE] = 0x66;
+	cr_assert_eq(memory.host[PAGE], 0x66, "it can be used again");
+	guest_memory_release(&memory);
+}
+
+Test(memory, a_page_over_a_snapshot_that_is_dropped_is_the_snapshots)
+{
+	struct guest_memory memory = anonymous();
+	int file = numbered_file(16);
+
+	cr_assert_eq(guest_memory_lay_snapshot(&memory, file, 0), 0);
+	memset(memory.host, 0x55, SIZE);
+	cr_assert_eq(guest_memory_drop(&memory, 3 * PAGE, PAGE), 0);
+	cr_assert_eq(memory.host[3 * PAGE], 4);
+	cr_assert_eq(memory.host[4 * PAGE - 1], 4);
+	cr_assert_eq(memory.host[4 * PAGE], 0x55);
+	close(file);
+	guest_memory_release(&memory);
+}
+
+Test(memory, ranges_that_cannot_be_dropped)
+{
+	struct guest_memory memory = anonymous();
+
+	memset(memory.host, 0x55, SIZE);
+	cr_assert_eq(guest_memory_drop(&memory, SIZE - PAGE, 2 * PAGE), -EFAULT);
+	cr_assert_eq(guest_memory_drop(&memory, UINT64_MAX - PAGE + 1, PAGE), -EFAULT);
+	cr_assert_eq(guest_memory_drop(&memory, PAGE, UINT64_MAX - PAGE + 1), -EFAULT);
+	cr_assert_eq(guest_memory_drop(&memory, 1, PAGE), -EINVAL);
+	cr_assert_eq(guest_memory_drop(&memory, PAGE, PAGE - 1), -EINVAL);
+	cr_assert_eq(guest_memory_drop(&memory, SIZE, 0), 0);
+	for (uint64_t i = 0; i < SIZE; i++)
+		cr_assert_eq(memory.host[i], 0x55);
+	guest_memory_release(&memory);
+}
+
 Test(memory, notices_a_file_that_was_cut_short)
 {
 	struct guest_memory memory = anonymous();

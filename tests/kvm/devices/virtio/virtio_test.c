@@ -13,7 +13,7 @@
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/rng.h"
 #include "fixture.h"
-#include "snapshot/capture.h"
+#include "virtio_steps.h"
 
 #define SECTORS    64
 #define MEMORY_MIB 4
@@ -67,42 +67,13 @@ static void build(struct fixture *fixture, int overlay)
 	cr_assert_eq(virtio_blk_configure(fixture->machine->disks[0], &disk, &detail), 0, "%s", detail.text);
 }
 
-static void boot(struct fixture *fixture, const uint8_t *guest, size_t size)
-{
-	struct error_detail detail = { 0 };
-	int file = fixture_image(guest, size);
-
-	cr_assert_eq(machine_boot_image(fixture->machine, file, ENTRY_LONG, &detail), 0, "%s", detail.text);
-	close(file);
-	cr_assert_eq(machine_run(fixture->machine), 0);
-}
-
-/* Wait for 1; any signal of 100 and more is a failed step. */
-static void wait_for_success(struct fixture *fixture)
-{
-	struct observer *observer = &fixture->observer;
-	int failed = 0;
-
-	pthread_mutex_lock(&observer->lock);
-	while (observer->signals[1] == 0 && observer->exits == 0 && failed == 0) {
-		pthread_cond_wait(&observer->changed, &observer->lock);
-		for (int i = 100; i < 256; i++) {
-			if (observer->signals[i] > 0)
-				failed = i;
-		}
-	}
-	pthread_mutex_unlock(&observer->lock);
-	cr_assert_eq(failed, 0, "step %d", failed - 100);
-	cr_assert_eq(observer->exits, 0, "%s", machine_exit_name(observer->exit.reason));
-}
-
 Test(machine_virtio, a_guest_uses_entropy_and_a_disk)
 {
 	uint8_t sector[512];
 
 	build(&source, -1);
-	boot(&source, virtio_use_image, virtio_use_image_size);
-	wait_for_success(&source);
+	virtio_steps_boot(&source, virtio_use_image, virtio_use_image_size);
+	virtio_steps_wait_for_success(&source);
 	cr_assert_eq(pread(image, sector, sizeof(sector), 9 * 512), sizeof(sector));
 	cr_assert_eq(sector[0], 0x5a);
 	cr_assert_eq(sector[511], 0x5a);
@@ -111,8 +82,8 @@ Test(machine_virtio, a_guest_uses_entropy_and_a_disk)
 Test(machine_virtio, a_hostile_guest_gets_errors)
 {
 	build(&source, -1);
-	boot(&source, virtio_hostile_image, virtio_hostile_image_size);
-	wait_for_success(&source);
+	virtio_steps_boot(&source, virtio_hostile_image, virtio_hostile_image_size);
+	virtio_steps_wait_for_success(&source);
 	cr_assert_not(machine_has_exited(source.machine));
 }
 
@@ -157,17 +128,8 @@ static int copy_file(int file)
 /* A snapshot of a paused machine in another that is like it. */
 static void move(struct fixture *from, struct fixture *to, int overlay)
 {
-	static struct vm_state state;
-	struct error_detail detail = { 0 };
-	int memory = memfd_create("memory", MFD_CLOEXEC);
-	const struct guest_memory *source_memory = &from->machine->vm.memory;
-
-	cr_assert_eq(write(memory, source_memory->host, source_memory->size), (ssize_t)source_memory->size);
-	cr_assert_eq(snapshot_capture(from->machine, &state, NULL, &detail), 0, "%s", detail.text);
-	cr_assert_eq(vm_state_check(&state, &detail), 0, "%s", detail.text);
 	build(to, copy_file(overlay));
-	cr_assert_eq(snapshot_inject(to->machine, &state, memory, NULL, &detail), 0, "%s", detail.text);
-	close(memory);
+	virtio_steps_move(from, to);
 }
 
 /*
@@ -181,7 +143,7 @@ Test(machine_virtio, a_disk_is_copied_through_snapshots, .timeout = 200)
 
 	cr_assert_eq(pread(image, before, sizeof(before), 0), sizeof(before));
 	build(&source, dup(overlay));
-	boot(&source, virtio_copy_image, virtio_copy_image_size);
+	virtio_steps_boot(&source, virtio_copy_image, virtio_copy_image_size);
 	fixture_wait_signal(&source, 0, 1);
 	for (uint64_t i = 0; i < 12; i++) {
 		fixture_wait_signal(&source, 2, i + 1);

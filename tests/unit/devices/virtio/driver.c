@@ -63,14 +63,19 @@ static void write_address(struct driver *driver, uint64_t low, uint64_t gpa)
 	driver_write(driver, low + 4, (uint32_t)(gpa >> 32));
 }
 
+void driver_set_queue_number(struct driver *driver, uint32_t number, const struct ring *ring)
+{
+	driver_write(driver, VIRTIO_MMIO_QUEUE_SEL, number);
+	driver_write(driver, VIRTIO_MMIO_QUEUE_NUM, ring->size);
+	write_address(driver, VIRTIO_MMIO_QUEUE_DESC_LOW, ring->base + RING_DESCRIPTORS);
+	write_address(driver, VIRTIO_MMIO_QUEUE_AVAIL_LOW, ring->base + RING_AVAILABLE);
+	write_address(driver, VIRTIO_MMIO_QUEUE_USED_LOW, ring->base + RING_USED);
+	driver_write(driver, VIRTIO_MMIO_QUEUE_READY, 1);
+}
+
 void driver_set_queue(struct driver *driver)
 {
-	driver_write(driver, VIRTIO_MMIO_QUEUE_SEL, 0);
-	driver_write(driver, VIRTIO_MMIO_QUEUE_NUM, driver->ring->size);
-	write_address(driver, VIRTIO_MMIO_QUEUE_DESC_LOW, RING_DESCRIPTORS);
-	write_address(driver, VIRTIO_MMIO_QUEUE_AVAIL_LOW, RING_AVAILABLE);
-	write_address(driver, VIRTIO_MMIO_QUEUE_USED_LOW, RING_USED);
-	driver_write(driver, VIRTIO_MMIO_QUEUE_READY, 1);
+	driver_set_queue_number(driver, 0, driver->ring);
 }
 
 void driver_start(struct driver *driver, uint64_t features)

@@ -31,8 +31,9 @@ uint32_t driver_status(struct driver *driver);
 /* Steps 1 to 5 of section 3.1.1: reset, ACKNOWLEDGE, DRIVER, features. */
 void driver_negotiate(struct driver *driver, uint64_t features);
 
-/* Queue 0 with the ring's addresses; QueueReady is written. */
+/* A queue with a ring's addresses; QueueReady is written. The first: queue 0, with the driver's ring. */
 void driver_set_queue(struct driver *driver);
+void driver_set_queue_number(struct driver *driver, uint32_t number, const struct ring *ring);
 
 /* All of section 3.1.1, with VERSION_1 and these features. Fails the test if the device does not agree. */
 void driver_start(struct driver *driver, uint64_t features);

@@ -80,12 +80,7 @@ static void set_queue(uint32_t number)
 
 	ring->offered = 0;
 	memset(ring->memory.host + ring->base, 0, RING_STEP);
-	driver_write(&driver, VIRTIO_MMIO_QUEUE_SEL, number);
-	driver_write(&driver, VIRTIO_MMIO_QUEUE_NUM, ring->size);
-	driver_write(&driver, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)(ring->base + RING_DESCRIPTORS));
-	driver_write(&driver, VIRTIO_MMIO_QUEUE_AVAIL_LOW, (uint32_t)(ring->base + RING_AVAILABLE));
-	driver_write(&driver, VIRTIO_MMIO_QUEUE_USED_LOW, (uint32_t)(ring->base + RING_USED));
-	driver_write(&driver, VIRTIO_MMIO_QUEUE_READY, 1);
+	driver_set_queue_number(&driver, number, ring);
 }
 
 static void offer_buffer(uint32_t length)

@@ -63,24 +63,28 @@ static void set_address(unsigned int device, uint32_t offset, const volatile voi
 	set(device, offset + 4, (uint32_t)((uint64_t)place >> 32));
 }
 
-bool start(unsigned int device, uint64_t features)
+bool set_queue(unsigned int device, uint32_t number, struct queue *queue)
 {
-	struct queue *queue = &queues[device];
-
-	if (!negotiate(device, features))
-		return false;
 	for (size_t i = 0; i < sizeof(*queue); i++)
 		((volatile uint8_t *)queue)[i] = 0;
-	set(device, QUEUE_SEL, 0);
+	set(device, QUEUE_SEL, number);
 	set(device, QUEUE_NUM, QUEUE_SIZE);
 	set_address(device, QUEUE_DESC, queue->descriptors);
 	set_address(device, QUEUE_AVAIL, &queue->avail_flags);
 	set_address(device, QUEUE_USED, &queue->used_flags);
 	set(device, QUEUE_READY, 1);
-	if (get(device, QUEUE_READY) != 1)
-		return false;
+	return get(device, QUEUE_READY) == 1;
+}
+
+bool set_driver_ok(unsigned int device)
+{
 	set(device, STATUS, S_ACKNOWLEDGE | S_DRIVER | S_FEATURES_OK | S_DRIVER_OK);
 	return get(device, STATUS) == (S_ACKNOWLEDGE | S_DRIVER | S_FEATURES_OK | S_DRIVER_OK);
+}
+
+bool start(unsigned int device, uint64_t features)
+{
+	return negotiate(device, features) && set_queue(device, 0, &queues[device]) && set_driver_ok(device);
 }
 
 void describe_gpa(unsigned int device, uint16_t index, uint64_t gpa, uint32_t length, uint16_t flags, uint16_t next)
@@ -94,22 +98,23 @@ void describe(unsigned int device, uint16_t index, const volatile void *place, u
 	describe_gpa(device, index, (uint64_t)place, length, flags, next);
 }
 
-void offer(unsigned int device, uint16_t head)
+void offer_on(unsigned int device, uint32_t number, struct queue *queue, uint16_t head)
 {
-	struct queue *queue = &queues[device];
-
 	queue->used_event = queue->avail_index; /* an interrupt for this one */
 	queue->avail_ring[queue->avail_index % QUEUE_SIZE] = head;
 	__asm__ volatile("" : : : "memory");
 	queue->avail_index = (uint16_t)(queue->avail_index + 1);
 	__asm__ volatile("mfence" : : : "memory");
-	set(device, QUEUE_NOTIFY, 0);
+	set(device, QUEUE_NOTIFY, number);
 }
 
-bool wait_used(unsigned int device)
+void offer(unsigned int device, uint16_t head)
 {
-	struct queue *queue = &queues[device];
+	offer_on(device, 0, &queues[device], head);
+}
 
+bool wait_used_on(unsigned int device, const struct queue *queue)
+{
 	while (queue->used_index != queue->avail_index) {
 		if (get(device, STATUS) & S_NEEDS_RESET)
 			return false;
@@ -117,6 +122,11 @@ bool wait_used(unsigned int device)
 	}
 	__asm__ volatile("" : : : "memory");
 	return true;
+}
+
+bool wait_used(unsigned int device)
+{
+	return wait_used_on(device, &queues[device]);
 }
 
 void wait_needs_reset(unsigned int device)

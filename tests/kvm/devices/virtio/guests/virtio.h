@@ -75,7 +75,11 @@ void set(unsigned int device, uint32_t offset, uint32_t value);
 /* Everything up to FEATURES_OK; whether the device agrees. VERSION_1 is added. */
 bool negotiate(unsigned int device, uint64_t features);
 
-/* The whole start, with a cleared queue. */
+/* A queue, cleared; whether the device agrees. Then DRIVER_OK. */
+bool set_queue(unsigned int device, uint32_t number, struct queue *queue);
+bool set_driver_ok(unsigned int device);
+
+/* The whole start of a device with one queue. */
 bool start(unsigned int device, uint64_t features);
 
 /* Describe, and make available. */
@@ -83,9 +87,11 @@ void describe(unsigned int device, uint16_t index, const volatile void *place, u
 	      uint16_t next);
 void describe_gpa(unsigned int device, uint16_t index, uint64_t gpa, uint32_t length, uint16_t flags, uint16_t next);
 void offer(unsigned int device, uint16_t head);
+void offer_on(unsigned int device, uint32_t number, struct queue *queue, uint16_t head);
 
 /* Sleep until the device has used all that was offered. False: it needs a reset. */
 bool wait_used(unsigned int device);
+bool wait_used_on(unsigned int device, const struct queue *queue);
 
 /* Sleep until the device needs a reset. */
 void wait_needs_reset(unsigned int device);
