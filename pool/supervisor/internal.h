@@ -35,6 +35,7 @@ struct operation {
 	uint64_t progress_credited; /* the progress that last moved deadlines */
 	uint32_t console_size;      /* MESSAGE_CONSOLE_READ, _WRITE: bytes asked for, or offered */
 	bool may_run;               /* MESSAGE_SNAPSHOT: the VM is to go on afterwards */
+	uint32_t overlay_count;     /* MESSAGE_SNAPSHOT: of drives whose overlays are copied */
 	pool_vm_done done;
 	void (*progress)(void *opaque, uint64_t done, uint64_t total);
 	void (*snapshot_done)(void *opaque, const struct pool_result *result,
@@ -42,6 +43,8 @@ struct operation {
 	void (*console_read_done)(void *opaque, const struct pool_result *result, uint64_t offset, uint64_t dropped,
 				  const uint8_t *data, uint32_t size);
 	void (*console_written_done)(void *opaque, const struct pool_result *result, uint32_t written);
+	void (*balloon_done)(void *opaque, const struct pool_result *result,
+			     const struct message_balloon_status *status);
 	void (*load_done)(void *opaque, const struct pool_result *result, int state,
 			  const struct message_loaded *loaded);
 	int state_file; /* MESSAGE_LOAD waiting for the loader: its descriptors; else -1 */
