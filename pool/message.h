@@ -14,7 +14,9 @@
 #include <stdint.h>
 
 #include "devices/machine.h"
+#include "devices/virtio/rate_limit.h"
 #include "kvm/host.h"
+#include "pool/devices.h"
 
 #define MESSAGE_MAGIC       UINT32_C(0x4d424d45) /* "EMBM", little-endian */
 #define MESSAGE_VERSION     1
@@ -23,6 +25,7 @@
 #define MESSAGE_TEXT_MAX    256
 #define MESSAGE_PHASE_NONE  UINT64_MAX
 
+#define MESSAGE_SERIAL_SIZE        24 /* bytes of a drive's serial, with the terminating NUL and padding */
 #define MESSAGE_BALLOON_STATISTICS 10 /* kinds of them */
 
 /* The phases of a start, in the order in which they happen. */
@@ -58,13 +61,29 @@ enum message_type {
 	MESSAGE_DONE,     /* the answer to a request that has nothing else to say */
 	MESSAGE_PROGRESS, /* of a request in progress */
 	/* worker */
-	MESSAGE_WARM,    /* built and confined */
-	MESSAGE_BOOT,    /* fd: flat image */
+	MESSAGE_WARM, /* built and confined */
+	/*
+	 * What the VM is given, before the BOOT, BOOT_LINUX or RESTORE that makes use of it, with the same request. None of them
+	 * is answered. As many devices of each kind as the shape has; those of a kind by their index, from 0 on.
+	 */
+	MESSAGE_DRIVE,             /* fd: image */
+	MESSAGE_DRIVE_OVERLAY,     /* of the drive before; fd: a layer over its image */
+	MESSAGE_NET,               /* fd: TAP device */
+	MESSAGE_VSOCK,             /* fd: listening socket */
+	MESSAGE_VSOCK_NO_LISTENER, /* a vsock to which nobody connects */
+	MESSAGE_RNG,
+	MESSAGE_BALLOON,
+	MESSAGE_METADATA, /* optional */
+	MESSAGE_KERNEL,   /* before BOOT_LINUX; fd: kernel */
+	MESSAGE_INITRD,   /* optional, after KERNEL; fd: initrd */
+	MESSAGE_BOOT,     /* fd: flat image */
+	MESSAGE_BOOT_LINUX,
 	MESSAGE_RESTORE, /* fds: memory file, sealed state */
 	MESSAGE_STARTED,
 	MESSAGE_PAUSE,
 	MESSAGE_RESUME,
-	MESSAGE_SNAPSHOT, /* fds: state file, memory file */
+	MESSAGE_SNAPSHOT_OVERLAY, /* fd: an empty file, for a drive's overlay; before the SNAPSHOT with the same request */
+	MESSAGE_SNAPSHOT,         /* fds: state file, memory file */
 	MESSAGE_SNAPSHOT_DONE,
 	MESSAGE_CONSOLE_READ,
 	MESSAGE_CONSOLE_DATA,
@@ -73,6 +92,12 @@ enum message_type {
 	MESSAGE_SIGNALLED,
 	MESSAGE_OUTPUT, /* console output since the last CONSOLE_READ that reached the end */
 	MESSAGE_EXITED,
+	MESSAGE_POWER_BUTTON,
+	MESSAGE_BALLOON_ASK,
+	MESSAGE_BALLOON_STATUS,
+	MESSAGE_VSOCK_CONNECT,   /* the guest connects to a port of the host's */
+	MESSAGE_VSOCK_CONNECTED, /* the answer, which has none itself; fd: a connected socket */
+	MESSAGE_VSOCK_REFUSED,   /* likewise */
 	MESSAGE_STOP,
 	/* loader */
 	MESSAGE_LOADER_READY,
@@ -112,7 +137,11 @@ struct message_fork {
 	uint32_t role;
 	uint32_t vcpus; /* workers: the shape */
 	uint32_t cpu_template;
-	uint32_t padding;
+	uint32_t disks;
+	uint32_t rngs;
+	uint32_t vsocks;
+	uint32_t nets;
+	uint32_t balloons;
 	uint64_t memory_size;
 	uint64_t sent_ns; /* CLOCK_MONOTONIC */
 };
@@ -140,9 +169,67 @@ struct message_phases { /* WARM, STARTED */
 	uint64_t entered_ns;
 };
 
-struct message_start {  /* BOOT, RESTORE */
-	uint32_t entry; /* enum entry_mode */
+struct message_drive {
+	uint32_t index; /* of the drive: 0, 1, ... in this order */
+	uint32_t read_only;
+	uint64_t overlay_limit; /* as in struct disk_options */
+	struct rate_limit_options limit;
+	char serial[MESSAGE_SERIAL_SIZE]; /* terminated */
+};
+
+enum message_layer {
+	MESSAGE_LAYER_BASE = 0, /* what a snapshot keeps: read only */
+	MESSAGE_LAYER_OVERLAY,  /* what this VM writes */
+	MESSAGE_LAYER_COUNT,
+};
+
+struct message_drive_overlay {
+	uint32_t index; /* of the drive: the last one that was given */
+	uint32_t layer; /* enum message_layer */
+};
+
+struct message_net {
+	uint32_t index; /* 0, 1, ... in this order */
+	uint32_t offloads;
+	uint8_t mac[8]; /* 6 bytes, and padding */
+	struct rate_limit_options to_guest;
+	struct rate_limit_options from_guest;
+};
+
+struct message_vsock { /* VSOCK, VSOCK_NO_LISTENER */
+	uint32_t cid;
+	uint32_t padding;
+};
+
+struct message_balloon {
+	uint32_t deflate_on_oom;
+	uint32_t free_page_reporting;
+	uint32_t target_mib;
+	uint32_t padding;
+};
+
+struct message_metadata {
+	uint32_t size; /* bytes of data in use */
+	uint32_t padding;
+	uint8_t data[POOL_METADATA_SIZE];
+};
+
+struct message_kernel {
+	uint32_t entry; /* enum kernel_entry */
+	uint32_t padding;
+	char cmdline[POOL_CMDLINE_SIZE]; /* terminated */
+};
+
+struct message_start {  /* BOOT, BOOT_LINUX, RESTORE */
+	uint32_t entry; /* BOOT: enum entry_mode */
 	uint32_t paused;
+	uint32_t jump_clock; /* RESTORE: the guest's clock jumps to the host's time */
+	uint32_t padding;
+};
+
+struct message_snapshot_overlay {
+	uint32_t index; /* of the drive; more than that of the one before */
+	uint32_t padding;
 };
 
 struct message_snapshot {
@@ -157,6 +244,7 @@ struct message_snapshot_done {
 	uint64_t clock_ns;
 	uint64_t devices_ns;
 	uint64_t memory_ns;
+	uint64_t overlays_ns;  /* the drives' overlays copied */
 	uint64_t state_ns;     /* state.json formed and written */
 	uint64_t memory_bytes; /* guest memory */
 	uint64_t data_bytes;   /* of them not zero, hence in the file */
@@ -197,6 +285,11 @@ struct message_signalled {
 	uint64_t last_ns;
 };
 
+struct message_balloon_ask {
+	uint32_t has_target; /* else the target stays as it is */
+	uint32_t target_mib;
+};
+
 struct message_balloon_status {
 	uint64_t target_bytes;   /* in the balloon, as the host wants it */
 	uint64_t actual_bytes;   /* in the balloon, as the guest says; it may say more than it has */
@@ -205,6 +298,16 @@ struct message_balloon_status {
 	uint64_t statistics[MESSAGE_BALLOON_STATISTICS]; /* by tag (virtio 1.2, 5.5.6.4); bytes, or a count of events */
 	uint32_t statistics_known;                       /* bit n: the guest gave statistics[n] */
 	uint32_t padding;
+};
+
+struct message_vsock_connect {
+	uint64_t cookie; /* the worker's, repeated in the answer */
+	uint32_t port;
+	uint32_t padding;
+};
+
+struct message_vsock_answer { /* VSOCK_CONNECTED, VSOCK_REFUSED */
+	uint64_t cookie;
 };
 
 struct message_exited {
@@ -244,7 +347,16 @@ union message_payload {
 	struct message_text text;
 	struct message_progress progress;
 	struct message_phases phases;
+	struct message_drive drive;
+	struct message_drive_overlay drive_overlay;
+	struct message_net net;
+	struct message_vsock vsock;
+	struct rate_limit_options rng;
+	struct message_balloon balloon;
+	struct message_metadata metadata;
+	struct message_kernel kernel;
 	struct message_start start;
+	struct message_snapshot_overlay snapshot_overlay;
 	struct message_snapshot snapshot;
 	struct message_snapshot_done snapshot_done;
 	struct message_console_read console_read;
@@ -253,6 +365,10 @@ union message_payload {
 	struct message_console_written console_written;
 	struct message_signalled signalled;
 	struct message_exited exited;
+	struct message_balloon_ask balloon_ask;
+	struct message_balloon_status balloon_status;
+	struct message_vsock_connect vsock_connect;
+	struct message_vsock_answer vsock_answer;
 	struct message_load load;
 	struct message_loaded loaded;
 };
@@ -275,6 +391,12 @@ extern const struct message_description message_table[MESSAGE_TYPE_COUNT];
 _Static_assert(sizeof(struct message_header) == 24, "the header is part of the protocol");
 _Static_assert(sizeof(struct message_phases) == sizeof(uint64_t) * (MESSAGE_PHASE_COUNT + 2), "no holes");
 _Static_assert(sizeof(struct message_console_data) == 24 + MESSAGE_CONSOLE_MAX, "no holes");
+_Static_assert(sizeof(struct message_fork) == 48, "no holes");
+_Static_assert(sizeof(struct message_drive) == 48 + MESSAGE_SERIAL_SIZE, "no holes");
+_Static_assert(sizeof(struct message_net) == 80, "no holes");
+_Static_assert(sizeof(struct message_metadata) == 8 + POOL_METADATA_SIZE, "no holes");
+_Static_assert(sizeof(struct message_kernel) == 8 + POOL_CMDLINE_SIZE, "no holes");
+_Static_assert(sizeof(struct message_balloon_status) == 40 + 8 * MESSAGE_BALLOON_STATISTICS, "no holes");
 _Static_assert(sizeof(struct message_text) == 40 + MESSAGE_TEXT_MAX, "no holes");
 
 #endif

@@ -18,7 +18,7 @@ _Static_assert(MESSAGE_TYPE_COUNT <= 64, "a set of message types fits a word");
 #define VM_SAYS                                                                                                      \
 	(TYPE(MESSAGE_SIGNALLED) | TYPE(MESSAGE_OUTPUT) | TYPE(MESSAGE_EXITED) | TYPE(MESSAGE_DONE) |                \
 	 TYPE(MESSAGE_REFUSED) | TYPE(MESSAGE_PROGRESS) | TYPE(MESSAGE_SNAPSHOT_DONE) | TYPE(MESSAGE_CONSOLE_DATA) | \
-	 TYPE(MESSAGE_CONSOLE_WRITTEN))
+	 TYPE(MESSAGE_CONSOLE_WRITTEN) | TYPE(MESSAGE_BALLOON_STATUS) | TYPE(MESSAGE_VSOCK_CONNECT))
 
 static const struct {
 	const char *name;

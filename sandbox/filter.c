@@ -134,6 +134,38 @@ static int add_rule_set(scmp_filter_ctx context, const struct sandbox_rule_set *
 	return 0;
 }
 
+/* Does a rule of any set name this call? */
+static bool has_rule(const struct sandbox_rule_set *const *sets, size_t set_count, int number)
+{
+	for (size_t i = 0; i < set_count; i++)
+		for (size_t j = 0; j < sets[i]->count; j++)
+			if (sets[i]->rules[j].number == number)
+				return true;
+
+	return false;
+}
+
+static int add_calls(scmp_filter_ctx context, const struct sandbox_rule_set *const *sets, size_t set_count,
+		     const struct sandbox_rule_set *set, struct sandbox_error *error)
+{
+	int result;
+
+	for (size_t i = 0; i < set->call_count; i++) {
+		const struct sandbox_rule rule = { .number = set->calls[i] };
+
+		if (rule.number == __NR_ioctl || has_rule(sets, set_count, rule.number))
+			continue;
+		result = add_rule(context, &rule);
+		if (result < 0) {
+			sandbox_error_set(error, "call %zu of set %s (system call %d): %s", i, set->name, rule.number,
+					  strerror(-result));
+			return result;
+		}
+	}
+
+	return 0;
+}
+
 static int add_ioctl_set(scmp_filter_ctx context, const struct sandbox_ioctl_set *set, struct sandbox_error *error)
 {
 	size_t i;
@@ -274,6 +306,8 @@ int sandbox_filter_build(const struct sandbox_rule_set *const *sets, size_t set_
 	result = start_program(&context, error);
 	for (i = 0; i < set_count && result == 0; i++)
 		result = add_rule_set(context, sets[i], error);
+	for (i = 0; i < set_count && result == 0; i++)
+		result = add_calls(context, sets, set_count, sets[i], error);
 	for (i = 0; i < ioctl_count && result == 0; i++)
 		result = add_ioctl_set(context, ioctls[i], error);
 	if (result == 0)

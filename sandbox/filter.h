@@ -73,6 +73,12 @@ struct sandbox_rule_set {
 	const char *name; /* for error texts */
 	const struct sandbox_rule *rules;
 	size_t count;
+	/*
+	 * System calls by number alone, as code below lists what it needs: let through, but for those that a rule of any set in
+	 * the filter names, whose conditions hold then, and ioctl(2), of which the filter knows the requests.
+	 */
+	const int *calls;
+	size_t call_count;
 };
 
 #define SANDBOX_RULE_SET(set_name, table)                                                         \

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reports from vCPU threads to the supervisor.
+ * Reports from vCPU threads and devices to the supervisor.
  *
  * A guest decides how often it signals, so the rate must not be its to choose: each report costs a token, and
  * without one (or where the socket is full) only the newest record of each number is kept for the main thread to
  * send when there are tokens again. So a flood costs the supervisor a bounded number of messages, and no number is lost.
+ *
+ * Connections that a guest asks for cost tokens, too, and wait in a ring of bounded length, behind signals and output. What
+ * the ring has no room for is the guest's loss.
  */
 #include "pool/process/report.h"
 
@@ -113,6 +116,40 @@ void report_output(void *opaque)
 		wake(report);
 }
 
+/* Tell of those that have waited longest, as far as tokens go: a guest that floods with them does not keep its signals from being told. */
+static void send_connects(struct report *report)
+{
+	while (report->connect_count > 0 && report->pending_count == 0 && !report->output_pending) {
+		const struct report_connect *connect = &report->connects[report->connect_first];
+		const struct message_vsock_connect message = { .cookie = connect->cookie, .port = connect->port };
+
+		if (!send_report(report, MESSAGE_VSOCK_CONNECT, &message))
+			return;
+		report->connect_first = (report->connect_first + 1) % REPORT_CONNECTS;
+		report->connect_count--;
+	}
+}
+
+bool report_vsock_connect(struct report *report, uint32_t port, uint64_t cookie)
+{
+	bool taken, late;
+
+	(void)pthread_mutex_lock(&report->lock);
+	taken = report->connect_count < REPORT_CONNECTS;
+	if (taken) {
+		uint32_t last = (report->connect_first + report->connect_count++) % REPORT_CONNECTS;
+
+		report->connects[last] = (struct report_connect){ .cookie = cookie, .port = port };
+		send_connects(report);
+	}
+	late = report->connect_count == 1 && report->open; /* the first that has to wait: later ones find it awake */
+	(void)pthread_mutex_unlock(&report->lock);
+
+	if (late)
+		wake(report);
+	return taken;
+}
+
 void report_exited(void *opaque, const struct machine_exit_info *info)
 {
 	struct report *report = opaque;
@@ -160,7 +197,8 @@ int report_flush(struct report *report)
 	}
 	if (report->output_pending)
 		report->output_pending = !send_report(report, MESSAGE_OUTPUT, NULL);
-	if (report->open && (report->pending_count > 0 || report->output_pending))
+	send_connects(report);
+	if (report->open && (report->pending_count > 0 || report->output_pending || report->connect_count > 0))
 		again = FLUSH_AGAIN_MS;
 	(void)pthread_mutex_unlock(&report->lock);
 

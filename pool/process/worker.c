@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "devices/virtio/blk/overlay.h"
+#include "devices/virtio/virtio.h"
 #include "kvm/file_status.h"
 #include "pool/process/exit_status.h"
 #include "pool/process/worker_private.h"
@@ -39,20 +41,35 @@ static const struct sandbox_rule worker_rules[] = {
 	SANDBOX_ALLOW_INT(madvise, 2, MADV_POPULATE_READ), /* guest_memory_is_whole(), when a guest has fallen over */
 };
 static const struct sandbox_rule_set worker_rule_set = SANDBOX_RULE_SET("worker", worker_rules);
-
-const struct sandbox_rule_set *const worker_rule_sets[] = {
-	&sandbox_rules_runtime,
-	&worker_rule_set,
-#ifdef EMBER_SANITIZE
-	&sandbox_rules_sanitizer,
-	&sandbox_rules_sanitizer_report,
-#endif
-};
-const size_t worker_rule_set_count = sizeof(worker_rule_sets) / sizeof(worker_rule_sets[0]);
-
 static struct sandbox_ioctl_set kvm_ioctl_set = { .name = "kvm", .requests = kvm_runtime_ioctls };
-const struct sandbox_ioctl_set *const worker_ioctl_sets[] = { &kvm_ioctl_set };
-const size_t worker_ioctl_set_count = sizeof(worker_ioctl_sets) / sizeof(worker_ioctl_sets[0]);
+
+/* What virtio devices need besides: sockets and TAP devices, which others have no use for. */
+static struct sandbox_rule_set virtio_rule_set = { .name = "virtio", .calls = virtio_runtime_syscalls };
+static struct sandbox_ioctl_set virtio_ioctl_set = { .name = "virtio", .requests = virtio_runtime_ioctls };
+
+/* The last of each is for workers with virtio devices alone. */
+static const struct sandbox_rule_set *const rule_sets[] = {
+	&sandbox_rules_runtime,   &worker_rule_set,
+#ifdef EMBER_SANITIZE
+	&sandbox_rules_sanitizer, &sandbox_rules_sanitizer_report,
+#endif
+	&virtio_rule_set,
+};
+static const struct sandbox_ioctl_set *const ioctl_sets[] = { &kvm_ioctl_set, &virtio_ioctl_set };
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+const struct worker_rules worker_rules_of[WORKER_KIND_COUNT] = {
+	[WORKER_PLAIN] = { rule_sets, COUNT(rule_sets) - 1, ioctl_sets, COUNT(ioctl_sets) - 1 },
+	[WORKER_VIRTIO] = { rule_sets, COUNT(rule_sets), ioctl_sets, COUNT(ioctl_sets) },
+};
+
+enum worker_kind worker_kind_of(const struct message_fork *fork)
+{
+	return fork->disks > 0 || fork->rngs > 0 || fork->vsocks > 0 || fork->nets > 0 || fork->balloons > 0
+		       ? WORKER_VIRTIO
+		       : WORKER_PLAIN;
+}
 
 /* Where guest memory is, for the signal handler. */
 static struct {
@@ -102,6 +119,11 @@ static void build_machine(struct worker *worker, struct machine_create_times *re
 		.vcpus = fork->vcpus,
 		.cpu_template = (enum cpu_template)fork->cpu_template,
 		.memory_size = fork->memory_size,
+		.disks = fork->disks,
+		.rngs = fork->rngs,
+		.vsocks = fork->vsocks,
+		.nets = fork->nets,
+		.balloons = fork->balloons,
 	};
 	struct machine_callbacks callbacks = {
 		.opaque = &worker->report,
@@ -121,16 +143,26 @@ static void build_machine(struct worker *worker, struct machine_create_times *re
 	guard_memory(&worker->machine->vm.memory);
 }
 
+/*
+ * The size of the longest file that it may write, so that it cannot fill the disk with those of a snapshot. With disks that is an
+ * overlay of the longest image that can have one; how much of it they fill is bounded by each overlay's own limit. What lies past it in
+ * an image that is written in place is an error to the guest.
+ */
+static uint64_t file_size_max(const struct message_fork *fork)
+{
+	uint64_t size = fork->memory_size > SNAPSHOT_STATE_SIZE_MAX ? fork->memory_size : SNAPSHOT_STATE_SIZE_MAX;
+
+	if (fork->disks > 0 && size < OVERLAY_FILE_MAX)
+		size = OVERLAY_FILE_MAX;
+	return size;
+}
+
 /* forked -> built -> confined -> warm. */
 static void become_warm(struct worker *worker)
 {
 	const struct child_setup *setup = worker->setup;
 	const int keep[] = { worker->channel, setup->host->fd }; /* the latter until the VM is there */
-	/* The files of a snapshot are the only ones that it is given to write: it cannot fill the disk with them. */
-	const struct sandbox_limit limits[] = {
-		{ RLIMIT_FSIZE, setup->fork.memory_size > SNAPSHOT_STATE_SIZE_MAX ? setup->fork.memory_size
-										  : SNAPSHOT_STATE_SIZE_MAX },
-	};
+	const struct sandbox_limit limits[] = { { RLIMIT_FSIZE, file_size_max(&setup->fork) } };
 	const struct sandbox_policy policy = {
 		.role = "worker",
 		.uid = setup->uid,
@@ -206,42 +238,58 @@ static void write_console(struct worker *worker, const struct message *message)
 	child_answer(worker->channel, MESSAGE_CONSOLE_WRITTEN, message->header.request, &answer, NULL);
 }
 
-static void serve(struct worker *worker, struct message *message)
+/* Before it has started; false: that cannot be asked of a worker that has not. */
+static bool serve_warm(struct worker *worker, struct message *message)
 {
-	bool starts = message->header.type == MESSAGE_BOOT || message->header.type == MESSAGE_RESTORE;
-
-	if (message->header.type != MESSAGE_STOP && starts == worker->started)
-		_exit(EXIT_STATUS_CHANNEL_LOST); /* out of order: the supervisor keeps count of what we are */
-
 	switch (message->header.type) {
 	case MESSAGE_BOOT:
-		worker_boot(worker, message);
-		break;
 	case MESSAGE_RESTORE:
-		worker_restore(worker, message);
-		break;
-	case MESSAGE_PAUSE:
-		pause_vm(worker, message);
-		break;
-	case MESSAGE_RESUME:
-		resume_vm(worker, message);
-		break;
-	case MESSAGE_SNAPSHOT:
-		worker_snapshot(worker, message);
-		break;
-	case MESSAGE_CONSOLE_READ:
-		read_console(worker, message);
-		break;
-	case MESSAGE_CONSOLE_WRITE:
-		write_console(worker, message);
-		break;
-	case MESSAGE_STOP:
-		_exit(EXIT_STATUS_STOPPED); /* the kernel closes the VM; nobody waits for us meanwhile */
+		return worker_start(worker, message);
 	default:
-		_exit(EXIT_STATUS_CHANNEL_LOST);
+		return worker_gather(worker, message);
 	}
 }
 
+/* Since; false: that cannot be asked of a worker that has. */
+static bool serve_vm(struct worker *worker, struct message *message)
+{
+	switch (message->header.type) {
+	case MESSAGE_PAUSE:
+		pause_vm(worker, message);
+		return true;
+	case MESSAGE_RESUME:
+		resume_vm(worker, message);
+		return true;
+	case MESSAGE_SNAPSHOT_OVERLAY:
+		return worker_gather_overlay(worker, message);
+	case MESSAGE_SNAPSHOT:
+		worker_snapshot(worker, message);
+		return true;
+	case MESSAGE_CONSOLE_READ:
+		read_console(worker, message);
+		return true;
+	case MESSAGE_CONSOLE_WRITE:
+		write_console(worker, message);
+		return true;
+	case MESSAGE_BALLOON_ASK:
+		worker_ask_balloon(worker, message);
+		return true;
+	case MESSAGE_VSOCK_CONNECTED:
+	case MESSAGE_VSOCK_REFUSED:
+		return worker_answer_vsock(worker, message);
+	default:
+		return false;
+	}
+}
+
+static void serve(struct worker *worker, struct message *message)
+{
+	if (message->header.type == MESSAGE_STOP)
+		_exit(EXIT_STATUS_STOPPED); /* the kernel closes the VM; nobody waits for us meanwhile */
+	/* Out of order: the supervisor keeps count of what we are. */
+	if (!(worker->started ? serve_vm : serve_warm)(worker, message))
+		_exit(EXIT_STATUS_CHANNEL_LOST);
+}
 static bool memory_was_cut(const struct worker *worker)
 {
 	struct stat status;
@@ -277,7 +325,9 @@ _Noreturn void worker_main(const struct child_setup *setup)
 	worker.setup = setup;
 	worker.channel = setup->channel;
 	worker.memory_file = -1;
+	worker_forget_overlays(&worker.overlays);
 	(void)prctl(PR_SET_NAME, "ember-worker");
+	(void)signal(SIGXFSZ, SIG_IGN); /* a file that is too long for its limit is an error: EFBIG */
 	become_warm(&worker);
 
 	for (;;) {
@@ -303,8 +353,10 @@ _Noreturn void worker_main(const struct child_setup *setup)
 	}
 }
 
-/* The set's size is not a constant expression outside kvm/. */
-__attribute__((constructor)) static void complete_ioctl_set(void)
+/* The tables' sizes are not constant expressions outside their folders. */
+__attribute__((constructor)) static void complete_sets(void)
 {
 	kvm_ioctl_set.count = kvm_runtime_ioctl_count;
+	virtio_ioctl_set.count = virtio_runtime_ioctl_count;
+	virtio_rule_set.call_count = virtio_runtime_syscall_count;
 }

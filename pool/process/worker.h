@@ -22,11 +22,22 @@ struct child_setup {
 	struct message_fork fork;
 };
 
-/* The rules of a worker's filter, for sandbox_filter_build(). */
-extern const struct sandbox_rule_set *const worker_rule_sets[];
-extern const size_t worker_rule_set_count;
-extern const struct sandbox_ioctl_set *const worker_ioctl_sets[];
-extern const size_t worker_ioctl_set_count;
+/* What a worker may do depends on what its machine has. */
+enum worker_kind {
+	WORKER_PLAIN = 0,
+	WORKER_VIRTIO, /* at least one virtio device */
+	WORKER_KIND_COUNT,
+};
+enum worker_kind worker_kind_of(const struct message_fork *fork);
+
+/* The rules of each kind's filter, for sandbox_filter_build(). */
+struct worker_rules {
+	const struct sandbox_rule_set *const *sets;
+	size_t set_count;
+	const struct sandbox_ioctl_set *const *ioctls;
+	size_t ioctl_count;
+};
+extern const struct worker_rules worker_rules_of[WORKER_KIND_COUNT];
 
 /* Build the machine, confine the process, then serve the channel until it is told to stop. Does not return. */
 _Noreturn void worker_main(const struct child_setup *setup);

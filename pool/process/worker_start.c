@@ -58,28 +58,20 @@ static void run_and_answer(struct worker *worker, const struct message *message,
 	report_open(&worker->report);
 }
 
-void worker_boot(struct worker *worker, struct message *message)
+static int boot(struct worker *worker, const struct message *message, struct message_phases *phases,
+		struct error_detail *detail)
 {
-	struct error_detail detail = { "" };
-	struct message_phases phases;
+	enum entry_mode entry = (enum entry_mode)message->payload.start.entry;
 	uint64_t begun = monotonic_ns();
 	int result;
 
-	worker->started = true;
-	no_phases(&phases);
-	if (!entry_mode_name((enum entry_mode)message->payload.start.entry)) {
-		child_refuse(worker->channel, message->header.request, -EINVAL, "entry: no such mode");
-		return;
+	if (!entry_mode_name(entry)) {
+		error_detail_set(detail, "entry: no such mode");
+		return -EINVAL;
 	}
-	result = machine_boot_image(worker->machine, message->fds[0], (enum entry_mode)message->payload.start.entry,
-				    &detail);
-	if (result < 0) {
-		child_refuse(worker->channel, message->header.request, result, detail.text);
-		return;
-	}
-
-	phases.phases_ns[MESSAGE_PHASE_MEMORY_MAP] = monotonic_ns() - begun;
-	run_and_answer(worker, message, &phases);
+	result = machine_boot_image(worker->machine, message->fds[0], entry, detail);
+	phases->phases_ns[MESSAGE_PHASE_MEMORY_MAP] = monotonic_ns() - begun;
+	return result;
 }
 
 static int map_state(int file, const struct vm_state **ret_state, struct error_detail *detail)
@@ -128,29 +120,48 @@ static void report_ready_of_snapshot(struct worker *worker)
 		report_signalled(&worker->report, SIGNAL_READY, &ready);
 }
 
-void worker_restore(struct worker *worker, struct message *message)
+static int restore(struct worker *worker, struct message *message, struct message_phases *phases,
+		   struct error_detail *detail)
 {
-	struct error_detail detail = { "" };
 	struct inject_times times = { 0 };
-	struct message_phases phases;
 	int result;
 
-	worker->started = true;
-	no_phases(&phases);
-	result = inject(worker, message, &times, &detail);
-	if (result < 0) {
-		child_refuse(worker->channel, message->header.request, result,
-			     detail.text[0] != '\0' ? detail.text : strerror(-result));
-		return;
-	}
+	result = inject(worker, message, &times, detail);
+	if (result < 0)
+		return result;
 
 	report_ready_of_snapshot(worker);
 	worker->memory_file = message_steal_fd(message, 0);
 	worker->memory_size = worker->machine->shape.memory_size;
-	phases.phases_ns[MESSAGE_PHASE_MEMORY_MAP] = times.memory_map_ns;
-	phases.phases_ns[MESSAGE_PHASE_VCPU_STATE] = times.vcpu_ns;
-	phases.phases_ns[MESSAGE_PHASE_IRQCHIP_STATE] = times.irqchip_ns;
-	phases.phases_ns[MESSAGE_PHASE_DEVICE_STATE] = times.devices_ns;
-	phases.phases_ns[MESSAGE_PHASE_CLOCK] = times.clock_ns;
-	run_and_answer(worker, message, &phases);
+	phases->phases_ns[MESSAGE_PHASE_MEMORY_MAP] = times.memory_map_ns;
+	phases->phases_ns[MESSAGE_PHASE_VCPU_STATE] = times.vcpu_ns;
+	phases->phases_ns[MESSAGE_PHASE_IRQCHIP_STATE] = times.irqchip_ns;
+	phases->phases_ns[MESSAGE_PHASE_DEVICE_STATE] += times.devices_ns; /* to their configuration */
+	phases->phases_ns[MESSAGE_PHASE_CLOCK] = times.clock_ns;
+	return 0;
+}
+
+bool worker_start(struct worker *worker, struct message *message)
+{
+	struct error_detail detail = { "" };
+	struct message_phases phases;
+	uint64_t begun = monotonic_ns();
+	int result;
+
+	if (!worker_has_gathered(worker))
+		return false;
+	worker->started = true;
+	no_phases(&phases);
+	result = worker_configure(worker, &detail);
+	phases.phases_ns[MESSAGE_PHASE_DEVICE_STATE] = monotonic_ns() - begun;
+	if (result == 0 && message->header.type == MESSAGE_RESTORE)
+		result = restore(worker, message, &phases, &detail);
+	else if (result == 0)
+		result = boot(worker, message, &phases, &detail);
+	if (result < 0)
+		child_refuse(worker->channel, message->header.request, result,
+			     detail.text[0] != '\0' ? detail.text : strerror(-result));
+	else
+		run_and_answer(worker, message, &phases);
+	return true;
 }

@@ -31,7 +31,7 @@ const char pool_zygote_argument[] = "--ember-zygote";
 
 struct zygote {
 	struct kvm_host host;
-	struct sandbox_filter *worker_filter;
+	struct sandbox_filter *worker_filters[WORKER_KIND_COUNT];
 	struct sandbox_filter *loader_filter;
 	pid_t parent;
 	uid_t uid;
@@ -53,10 +53,14 @@ _Noreturn static void fail(int error, const char *stage, const char *text)
 static void build_filters(struct zygote *zygote)
 {
 	struct sandbox_error error = { "" };
-	int result;
+	int result = 0;
 
-	result = sandbox_filter_build(worker_rule_sets, worker_rule_set_count, worker_ioctl_sets,
-				      worker_ioctl_set_count, &zygote->worker_filter, &error);
+	for (int kind = 0; kind < WORKER_KIND_COUNT && result == 0; kind++) {
+		const struct worker_rules *rules = &worker_rules_of[kind];
+
+		result = sandbox_filter_build(rules->sets, rules->set_count, rules->ioctls, rules->ioctl_count,
+					      &zygote->worker_filters[kind], &error);
+	}
 	if (result == 0)
 		result = sandbox_filter_build(loader_rule_sets, loader_rule_set_count, NULL, 0, &zygote->loader_filter,
 					      &error);
@@ -111,7 +115,7 @@ _Noreturn static void be_child(const struct zygote *zygote, const struct message
 		setup.filter = zygote->loader_filter;
 		loader_main(&setup);
 	}
-	setup.filter = zygote->worker_filter;
+	setup.filter = zygote->worker_filters[worker_kind_of(fork)];
 	worker_main(&setup);
 }
 

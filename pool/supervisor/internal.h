@@ -35,6 +35,7 @@ struct operation {
 	uint64_t progress_credited; /* the progress that last moved deadlines */
 	uint32_t console_size;      /* MESSAGE_CONSOLE_READ, _WRITE: bytes asked for, or offered */
 	bool may_run;               /* MESSAGE_SNAPSHOT: the VM is to go on afterwards */
+	uint32_t overlay_count;     /* MESSAGE_SNAPSHOT: of drives whose overlays are copied */
 	pool_vm_done done;
 	void (*progress)(void *opaque, uint64_t done, uint64_t total);
 	void (*snapshot_done)(void *opaque, const struct pool_result *result,
@@ -42,6 +43,8 @@ struct operation {
 	void (*console_read_done)(void *opaque, const struct pool_result *result, uint64_t offset, uint64_t dropped,
 				  const uint8_t *data, uint32_t size);
 	void (*console_written_done)(void *opaque, const struct pool_result *result, uint32_t written);
+	void (*balloon_done)(void *opaque, const struct pool_result *result,
+			     const struct message_balloon_status *status);
 	void (*load_done)(void *opaque, const struct pool_result *result, int state,
 			  const struct message_loaded *loaded);
 	int state_file; /* MESSAGE_LOAD waiting for the loader: its descriptors; else -1 */
@@ -240,8 +243,19 @@ void pool_backoff_over(int fd, short events, void *opaque);
 void shape_failed(struct pool *pool, struct shape *shape, const char *text);
 void shape_succeeded(struct shape *shape, uint64_t build_ns);
 
+/* start.c */
+int start_check(const struct pool_start *start, struct error_detail *detail); /* 0 or -EINVAL */
+/* Copy a start that was checked, with its descriptors. Returns 0 or -errno; else to be ended by start_release(). */
+int start_copy(const struct pool_start *start, struct pool_start *ret_copy);
+void start_release(struct pool_start *start); /* a copy; takes one without anything in it: descriptors of -1 */
+/* Send a copy to a warm worker. Returns 0 or -errno; ret_partly: it was sent a part then. */
+int start_tell(const struct pool_start *start, struct process *process, uint64_t request, bool *ret_partly);
+
 /* request.c */
-/* Send the start to a warm slot. Returns false where its worker is gone: the request then is where it was. */
+/*
+ * Send the start to a warm slot. Returns false where its worker is gone: the request then is where it was. A worker that can be sent a part
+ * of it only, for want of something of our own, is given up, since it cannot serve anybody else; the request fails.
+ */
 bool request_begin(struct pool_request *request, struct slot *slot);
 void request_finish(struct pool_request *request, const struct pool_result *result, struct pool_vm *vm,
 		    const struct pool_started *started);

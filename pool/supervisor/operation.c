@@ -100,6 +100,8 @@ void operation_finish(struct operation *operation, const struct pool_result *res
 					     payload ? payload->console_data.size : 0);
 	else if (operation->console_written_done)
 		operation->console_written_done(opaque, result, payload ? payload->console_written.written : 0);
+	else if (operation->balloon_done)
+		operation->balloon_done(opaque, result, payload ? &payload->balloon_status : NULL);
 	else if (operation->load_done)
 		operation->load_done(opaque, result, answer ? message_steal_fd(answer, 0) : -1,
 				     payload ? &payload->loaded : NULL);

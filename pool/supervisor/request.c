@@ -29,12 +29,7 @@ static void unqueue(struct pool_request *request)
 
 static void request_free(struct pool_request *request)
 {
-	int *files[] = { &request->start.image, &request->start.memory, &request->start.state };
-
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		if (*files[i] >= 0)
-			(void)close(*files[i]);
-	}
+	start_release(&request->start);
 	if (request->deadline)
 		event_free(request->deadline);
 	free(request);
@@ -141,14 +136,11 @@ static int enqueue(struct pool_request *request)
 
 bool request_begin(struct pool_request *request, struct slot *slot)
 {
-	const struct pool_start *start = &request->start;
-	struct message_start message = { .entry = (uint32_t)start->entry, .paused = start->paused };
-	int files[2] = { start->restore ? start->memory : start->image, start->state };
 	uint64_t now = monotonic_ns();
+	bool partly;
 	int result;
 
-	result = process_send(&slot->process, start->restore ? MESSAGE_RESTORE : MESSAGE_BOOT, slot->number, &message,
-			      files);
+	result = start_tell(&request->start, &slot->process, slot->number, &partly);
 	if (result == -EPIPE) {
 		if (request->slot == slot)
 			request->slot = NULL;
@@ -156,7 +148,11 @@ bool request_begin(struct pool_request *request, struct slot *slot)
 		slot_give_up(slot, "it closed its channel");
 		return false;
 	}
-	if (result < 0) { /* for want of something of our own: the worker is as good as before */
+	if (result < 0) { /* for want of something of our own: a worker that knows nothing of it is as good as before */
+		if (partly) {
+			slot->served = true; /* its end says nothing of its shape */
+			slot_give_up(slot, "it could be told only a part of a start");
+		}
 		request_fail_later(request, POOL_EXHAUSTED, result, "the worker cannot be sent a message");
 		return true;
 	}
@@ -238,24 +234,6 @@ void request_refused(struct slot *slot, const struct message *message)
 	request_fail(slot->request, POOL_REFUSED, message->payload.text.error, message->payload.text.text);
 }
 
-static int duplicate(int fd, int *ret_fd)
-{
-	*ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return *ret_fd < 0 ? -errno : 0;
-}
-
-static int duplicate_files(struct pool_request *request, const struct pool_start *start)
-{
-	int result;
-
-	if (!start->restore)
-		return duplicate(start->image, &request->start.image);
-	result = duplicate(start->memory, &request->start.memory);
-	if (result == 0)
-		result = duplicate(start->state, &request->start.state);
-	return result;
-}
-
 /* Where the request goes: to a warm slot, into the queue, or back. */
 static void place(struct pool_request *request)
 {
@@ -302,25 +280,26 @@ struct pool_request *pool_vm_start(struct pool *pool, const struct pool_start *s
 	if (!request)
 		return NULL;
 	request->pool = pool;
-	request->start = *start;
+	request->start = (struct pool_start){ .shape = start->shape, .image = -1, .memory = -1, .state = -1 };
 	request->done = done;
 	request->opaque = opaque;
 	request->requested_ns = monotonic_ns();
 
-	request->start.image = request->start.memory = request->start.state = -1;
 	if (pool->stopping) {
 		request_fail_later(request, POOL_SHUTTING_DOWN, 0, "the pool is being stopped");
 		return request;
 	}
-	if (machine_shape_check(&start->shape, &detail) < 0) {
+	if (start_check(start, &detail) < 0) {
 		request_fail_later(request, POOL_REFUSED, -EINVAL, detail.text);
 		return request;
 	}
 
-	result = duplicate_files(request, start);
+	result = start_copy(start, &request->start);
 	request->shape = pool_shape_of(pool, &start->shape);
 	if (result < 0)
-		request_fail_later(request, POOL_EXHAUSTED, result, "no file descriptor is left for another VM");
+		request_fail_later(request, POOL_EXHAUSTED, result,
+				   result == -ENOMEM ? "no memory is left for another VM"
+						     : "no file descriptor is left for another VM");
 	else if (!request->shape)
 		request_fail_later(request, POOL_EXHAUSTED, -ENOSPC, "too many shapes are in use");
 	else

@@ -81,6 +81,11 @@ struct slot *slot_fork(struct pool *pool, struct shape *shape, struct pool_reque
 		.role = MESSAGE_ROLE_WORKER,
 		.vcpus = shape->machine.vcpus,
 		.cpu_template = (uint32_t)shape->machine.cpu_template,
+		.disks = shape->machine.disks,
+		.rngs = shape->machine.rngs,
+		.vsocks = shape->machine.vsocks,
+		.nets = shape->machine.nets,
+		.balloons = shape->machine.balloons,
 		.memory_size = shape->machine.memory_size,
 		.sent_ns = monotonic_ns(),
 	};

@@ -8,8 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "devices/virtio/blk/overlay.h"
+#include "kvm/memory.h"
 #include "pool/supervisor/internal.h"
 
+#define BALLOON_BYTES_MAX  ((uint64_t)UINT32_MAX * GUEST_MEMORY_PAGE)
 #define CONSOLE_OFFSET_MAX ((uint64_t)INT64_MAX - MESSAGE_CONSOLE_MAX)
 
 static const char *const state_names[] = {
@@ -91,24 +94,23 @@ static void not_asked(struct pool_vm *vm, struct operation *operation, enum pool
 	operation_finish_later(operation, status, error, text);
 }
 
-/* Send an operation, or let it fail from the loop. Owns the operation from here on. */
-static void ask(struct pool_vm *vm, struct operation *operation, const void *payload, const int *fds)
+/* May an operation be sent? Else it will fail from the loop. */
+static bool may_ask(struct pool_vm *vm, struct operation *operation)
 {
-	struct process *process = &vm->slot->process;
-	int result;
-
-	if (vm->slot->state != SLOT_LEASED) {
+	if (vm->slot->state != SLOT_LEASED)
 		not_asked(vm, operation, POOL_WRONG_STATE, 0, "the VM is being stopped");
-		return;
-	}
-	if (process->operation_count >= POOL_OPERATIONS_MAX) {
+	else if (vm->slot->process.operation_count >= POOL_OPERATIONS_MAX)
 		not_asked(vm, operation, POOL_WRONG_STATE, -EBUSY, "too many calls to this VM are open");
-		return;
-	}
+	else
+		return true;
+	return false;
+}
 
-	result = process_send(process, operation->asked, operation->id, payload, fds);
+/* What came of sending it. Owns the operation from here on. */
+static void asked(struct pool_vm *vm, struct operation *operation, int result)
+{
 	if (result == 0) {
-		operation_add(process, operation);
+		operation_add(&vm->slot->process, operation);
 	} else if (result == -EAGAIN) { /* it is busy, and what was asked before fills its socket */
 		not_asked(vm, operation, POOL_WRONG_STATE, -EBUSY, "too many calls to this VM are open");
 	} else if (result == -EPIPE) {
@@ -117,6 +119,13 @@ static void ask(struct pool_vm *vm, struct operation *operation, const void *pay
 	} else { /* for want of something of our own */
 		not_asked(vm, operation, POOL_REFUSED, result, "the VM's worker cannot be sent a message");
 	}
+}
+
+/* Send an operation, or let it fail from the loop. Owns the operation from here on. */
+static void ask(struct pool_vm *vm, struct operation *operation, const void *payload, const int *fds)
+{
+	if (may_ask(vm, operation))
+		asked(vm, operation, process_send(&vm->slot->process, operation->asked, operation->id, payload, fds));
 }
 
 /* Begin a change of the VM's run state. Returns false, and the operation will fail, where it is not in one of two states. */
@@ -169,6 +178,28 @@ void pool_vm_resume(struct pool_vm *vm, pool_vm_done done, void *opaque)
 		ask(vm, operation, NULL, NULL);
 }
 
+/* The overlays' files, then the snapshot: a worker forgets those that no snapshot of the same number follows. */
+static int send_snapshot(struct pool_vm *vm, struct operation *operation, const struct pool_snapshot *snapshot)
+{
+	struct process *process = &vm->slot->process;
+	const struct message_snapshot message = { .resume = operation->may_run };
+	const int files[2] = { snapshot->state_file, snapshot->memory_file };
+
+	for (uint32_t i = 0; i < vm->slot->shape->machine.disks; i++) {
+		struct message_snapshot_overlay overlay = { .index = i };
+		int result;
+
+		if (snapshot->overlays[i] < 0)
+			continue;
+		result = process_send(process, MESSAGE_SNAPSHOT_OVERLAY, operation->id, &overlay,
+				      &snapshot->overlays[i]);
+		if (result < 0)
+			return result;
+		operation->overlay_count++;
+	}
+	return process_send(process, MESSAGE_SNAPSHOT, operation->id, &message, files);
+}
+
 void pool_vm_snapshot(struct pool_vm *vm, const struct pool_snapshot *snapshot,
 		      void (*progress)(void *opaque, uint64_t done, uint64_t total),
 		      void (*done)(void *opaque, const struct pool_result *result,
@@ -176,8 +207,6 @@ void pool_vm_snapshot(struct pool_vm *vm, const struct pool_snapshot *snapshot,
 		      void *opaque)
 {
 	struct operation *operation = operation_new(vm->slot->process.pool, MESSAGE_SNAPSHOT, opaque);
-	struct message_snapshot message = { .resume = snapshot->resume };
-	int files[2] = { snapshot->state_file, snapshot->memory_file };
 
 	if (!operation) {
 		struct pool_result result = { .status = POOL_REFUSED, .error = -ENOMEM };
@@ -187,12 +216,11 @@ void pool_vm_snapshot(struct pool_vm *vm, const struct pool_snapshot *snapshot,
 	}
 	operation->progress = progress;
 	operation->snapshot_done = done;
-	if (become_busy(vm, operation, POOL_VM_RUNNING, POOL_VM_PAUSED)) {
-		if (vm->state_before == POOL_VM_PAUSED)
-			message.resume = false;
-		operation->may_run = message.resume;
-		ask(vm, operation, &message, files);
-	}
+	if (!become_busy(vm, operation, POOL_VM_RUNNING, POOL_VM_PAUSED))
+		return;
+	operation->may_run = snapshot->resume && vm->state_before != POOL_VM_PAUSED;
+	if (may_ask(vm, operation))
+		asked(vm, operation, send_snapshot(vm, operation, snapshot));
 }
 
 void pool_vm_console_read(struct pool_vm *vm, uint64_t offset, uint32_t max,
@@ -235,6 +263,41 @@ void pool_vm_console_write(struct pool_vm *vm, const uint8_t *data, uint32_t siz
 	ask(vm, operation, &message, NULL);
 }
 
+void pool_vm_balloon(struct pool_vm *vm, const uint32_t *target_mib,
+		     void (*done)(void *opaque, const struct pool_result *result,
+				  const struct message_balloon_status *status),
+		     void *opaque)
+{
+	struct operation *operation = operation_new(vm->slot->process.pool, MESSAGE_BALLOON_ASK, opaque);
+	const struct message_balloon_ask message = {
+		.has_target = target_mib != NULL,
+		.target_mib = target_mib ? *target_mib : 0,
+	};
+
+	if (!operation) {
+		struct pool_result result = { .status = POOL_REFUSED, .error = -ENOMEM };
+
+		done(opaque, &result, NULL);
+		return;
+	}
+	operation->balloon_done = done;
+	ask(vm, operation, &message, NULL);
+}
+
+int pool_vm_vsock_connected(struct pool_vm *vm, uint64_t cookie, int socket)
+{
+	const struct message_vsock_answer message = { .cookie = cookie };
+	int result;
+
+	if (vm->slot->state != SLOT_LEASED)
+		return -ESHUTDOWN;
+	result = process_send(&vm->slot->process, socket >= 0 ? MESSAGE_VSOCK_CONNECTED : MESSAGE_VSOCK_REFUSED, 0,
+			      &message, &socket);
+	if (result == -EPIPE)
+		slot_give_up(vm->slot, "it closed its channel");
+	return result;
+}
+
 /* ---- listening ---- */
 
 /* Which answer each question has, REFUSED apart. */
@@ -247,6 +310,8 @@ static enum message_type answer_to(enum message_type asked)
 		return MESSAGE_CONSOLE_DATA;
 	case MESSAGE_CONSOLE_WRITE:
 		return MESSAGE_CONSOLE_WRITTEN;
+	case MESSAGE_BALLOON_ASK:
+		return MESSAGE_BALLOON_STATUS;
 	default:
 		return MESSAGE_DONE;
 	}
@@ -276,6 +341,13 @@ static void settle_state(struct pool_vm *vm, const struct operation *operation, 
 	}
 }
 
+/* What a guest says of itself may be anything that its device has room for. */
+static bool balloon_can_be(const struct slot *slot, const struct message_balloon_status *status)
+{
+	return status->target_bytes <= slot->shape->machine.memory_size && status->actual_bytes <= BALLOON_BYTES_MAX &&
+	       status->statistics_ns <= monotonic_ns() && status->statistics_known >> MESSAGE_BALLOON_STATISTICS == 0;
+}
+
 /* Is it an answer that an honest worker could give? */
 static bool answer_can_be(const struct slot *slot, const struct operation *operation, const struct message *message)
 {
@@ -291,6 +363,8 @@ static bool answer_can_be(const struct slot *slot, const struct operation *opera
 		       console->dropped <= CONSOLE_OFFSET_MAX;
 	case MESSAGE_CONSOLE_WRITTEN:
 		return message->payload.console_written.written <= operation->console_size;
+	case MESSAGE_BALLOON_STATUS:
+		return balloon_can_be(slot, &message->payload.balloon_status);
 	default:
 		return true;
 	}
@@ -321,12 +395,20 @@ static void answered(struct slot *slot, struct message *message)
 	operation_finish(operation, &result, type == MESSAGE_REFUSED ? NULL : message);
 }
 
+/* Memory, and of each overlay that is asked for at most what two layers of it hold. */
+static bool total_can_be(const struct slot *slot, const struct operation *operation, uint64_t total)
+{
+	uint64_t memory_size = slot->shape->machine.memory_size;
+
+	return total >= memory_size && total - memory_size <= operation->overlay_count * 2 * OVERLAY_IMAGE_MAX;
+}
+
 static void progressed(struct slot *slot, const struct message *message)
 {
 	struct operation *operation = operation_find(&slot->process, message->header.request);
 	const struct message_progress *progress = &message->payload.progress;
 
-	if (!operation || operation->asked != MESSAGE_SNAPSHOT || progress->total != slot->shape->machine.memory_size ||
+	if (!operation || operation->asked != MESSAGE_SNAPSHOT || !total_can_be(slot, operation, progress->total) ||
 	    !operation_progressed(&slot->process, operation, progress))
 		slot->process.lied(slot, "progress of nothing that was asked");
 }
@@ -334,7 +416,19 @@ static void progressed(struct slot *slot, const struct message *message)
 static bool is_unasked(unsigned type)
 {
 	return type == MESSAGE_SIGNALLED || type == MESSAGE_OUTPUT || type == MESSAGE_EXITED ||
-	       type == MESSAGE_PROGRESS;
+	       type == MESSAGE_PROGRESS || type == MESSAGE_VSOCK_CONNECT;
+}
+
+static void wants_connection(struct slot *slot, const struct message_vsock_connect *connect)
+{
+	const struct pool_vm_callbacks *callbacks = &slot->vm->callbacks;
+
+	if (slot->shape->machine.vsocks == 0)
+		slot->process.lied(slot, "a connection of a vsock that it has not got");
+	else if (callbacks->vsock_connect)
+		callbacks->vsock_connect(callbacks->opaque, connect->port, connect->cookie);
+	else
+		(void)pool_vm_vsock_connected(slot->vm, connect->cookie, -1);
 }
 
 void vm_received(struct slot *slot, struct message *message)
@@ -371,6 +465,9 @@ void vm_received(struct slot *slot, struct message *message)
 		break;
 	case MESSAGE_PROGRESS:
 		progressed(slot, message);
+		break;
+	case MESSAGE_VSOCK_CONNECT:
+		wants_connection(slot, &message->payload.vsock_connect);
 		break;
 	default:
 		answered(slot, message);

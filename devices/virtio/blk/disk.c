@@ -399,7 +399,8 @@ static uint64_t next_in_overlays(const struct disk *disk, uint64_t cluster)
 	return next == OVERLAY_NO_CLUSTER ? disk->size : next * OVERLAY_CLUSTER;
 }
 
-static int copy_layers(const struct disk *disk, struct overlay *copy, struct error_detail *detail)
+static int copy_layers(const struct disk *disk, struct overlay *copy, const struct disk_progress *progress,
+		       struct error_detail *detail)
 {
 	cleanup_free uint8_t *buffer = malloc(COPY_BYTES);
 	uint64_t offset = next_in_overlays(disk, 0);
@@ -413,6 +414,8 @@ static int copy_layers(const struct disk *disk, struct overlay *copy, struct err
 		r = copy_run(layer, offset, run, buffer, copy);
 		if (r == 0)
 			offset = next_in_overlays(disk, (offset + run - 1) / OVERLAY_CLUSTER + 1);
+		if (r == 0 && progress)
+			progress->advanced(progress->opaque, run);
 	}
 	/* The bitmap comes last: it names nothing that is not there. */
 	if (r == 0)
@@ -423,7 +426,13 @@ static int copy_layers(const struct disk *disk, struct overlay *copy, struct err
 	return r;
 }
 
-int disk_copy_overlay(const struct disk *disk, int file, struct error_detail *detail)
+uint64_t disk_overlay_bytes(const struct disk *disk)
+{
+	return (disk->overlay.held + disk->base.held) * OVERLAY_CLUSTER;
+}
+
+int disk_copy_overlay(const struct disk *disk, int file, const struct disk_progress *progress,
+		      struct error_detail *detail)
 {
 	const struct overlay_options options = {
 		.name = "copy of the overlay",
@@ -442,7 +451,7 @@ int disk_copy_overlay(const struct disk *disk, int file, struct error_detail *de
 	if (r < 0)
 		return r;
 
-	r = copy_layers(disk, &copy, detail);
+	r = copy_layers(disk, &copy, progress, detail);
 	overlay_release(&copy);
 	return r;
 }

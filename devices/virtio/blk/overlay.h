@@ -17,6 +17,8 @@
 #define OVERLAY_CLUSTER 4096 /* bytes that are copied as one */
 #define OVERLAY_IMAGE_MAX \
 	(UINT64_C(1) << 41) /* bytes of the largest image that can have an overlay: its bitmap is 64 MiB */
+#define OVERLAY_FILE_MAX \
+	(OVERLAY_CLUSTER + (UINT64_C(64) << 20) + OVERLAY_IMAGE_MAX) /* bytes of the file that it has then */
 #define OVERLAY_NO_CLUSTER UINT64_MAX
 
 enum overlay_mode {
