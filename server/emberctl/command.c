@@ -9,28 +9,14 @@
  */
 #include "emberctl/command.h"
 
+#include "emberctl/command_value.h"
 #include "emberctl/text.h"
 #include "proto/cleanup.h"
 
 #include <errno.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define STDIN_TEXT_MAX (1024UL * 1024UL)
-
-__attribute__((format(printf, 2, 3))) static int complain(char *detail, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(detail, COMMAND_DETAIL_SIZE, format, arguments);
-	va_end(arguments);
-	return -EINVAL;
-}
 
 /* The family's only method, NULL where it has several or none; *ret_known: there is such a family. */
 static const struct method *find_only_method(const char *family, bool *ret_known)
@@ -70,10 +56,10 @@ int command_find_method(int count, char *const *words, const struct method **ret
 	}
 	if (method == NULL) {
 		if (known_family)
-			complain(detail, "\"%s\" needs one of its commands after it: see \"emberctl help %s\"",
-				 words[0], words[0]);
+			command_complain(detail, "\"%s\" needs one of its commands after it: see \"emberctl help %s\"",
+					 words[0], words[0]);
 		else
-			complain(detail, "there is no command \"%s\": see \"emberctl help\"", words[0]);
+			command_complain(detail, "there is no command \"%s\": see \"emberctl help\"", words[0]);
 		return -EINVAL;
 	}
 	*ret_method = method;
@@ -81,138 +67,17 @@ int command_find_method(int count, char *const *words, const struct method **ret
 	return 0;
 }
 
-int command_absolute_path(const char *path, char **ret_path)
+/* A flag for an array may be repeated: its objects join those that are there. The reference is taken over. */
+static int add_items(struct command *command, const struct param *param, json_t *items)
 {
-	cleanup_free char *copy_for_folder = NULL, *copy_for_name = NULL, *folder = NULL;
-	char *absolute, *slash;
-
-	if (path[0] == '/') {
-		*ret_path = strdup(path);
-		return *ret_path == NULL ? -ENOMEM : 0;
-	}
-
-	copy_for_folder = strdup(path);
-	copy_for_name = strdup(path);
-	if (copy_for_folder == NULL || copy_for_name == NULL)
-		return -ENOMEM;
-	folder = realpath(dirname(copy_for_folder), NULL);
-	if (folder == NULL) {
-		folder = getcwd(NULL, 0);
-		if (folder == NULL)
-			return -errno;
-		slash = copy_for_name;
-	} else {
-		slash = basename(copy_for_name);
-	}
-	if (asprintf(&absolute, "%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/", slash) < 0)
-		return -ENOMEM;
-	*ret_path = absolute;
-	return 0;
-}
-
-static int read_standard_input(json_t **ret_value, const char *flag, char *detail)
-{
-	cleanup_free char *text = malloc(STDIN_TEXT_MAX + 1);
-	size_t length;
-
-	if (text == NULL)
-		return -ENOMEM;
-	length = fread(text, 1, STDIN_TEXT_MAX + 1, stdin);
-	if (ferror(stdin))
-		return complain(detail, "%s: standard input cannot be read", flag);
-	if (length > STDIN_TEXT_MAX)
-		return complain(detail, "%s: standard input is longer than %lu bytes", flag, STDIN_TEXT_MAX);
-	*ret_value = json_stringn(text, length);
-	return *ret_value == NULL ? complain(detail, "%s: standard input is not UTF-8", flag) : 0;
-}
-
-static int parse_integer(const char *flag, const char *text, json_t **ret_value, char *detail)
-{
-	long long value;
-	char *end;
-
-	errno = 0;
-	value = strtoll(text, &end, 10);
-	if (end == text || *end != '\0')
-		return complain(detail, "%s takes a whole number, not \"%s\"", flag, text);
-	if (errno == ERANGE)
-		return complain(detail, "%s: %s is too large a number", flag, text);
-	*ret_value = json_integer(value);
-	return *ret_value == NULL ? -ENOMEM : 0;
-}
-
-static int parse_boolean(const char *flag, const char *text, json_t **ret_value, char *detail)
-{
-	if (strcmp(text, "true") == 0 || strcmp(text, "yes") == 0)
-		*ret_value = json_true();
-	else if (strcmp(text, "false") == 0 || strcmp(text, "no") == 0)
-		*ret_value = json_false();
-	else
-		return complain(detail, "%s is true or false, not \"%s\"", flag, text);
-	return 0;
-}
-
-static int parse_list(const char *text, json_t **ret_value)
-{
-	cleanup_json json_t *list = json_array();
-	cleanup_free char *copy = strdup(text);
-	char *rest = NULL;
-
-	if (list == NULL || copy == NULL)
-		return -ENOMEM;
-	for (char *item = strtok_r(copy, ",", &rest); item != NULL; item = strtok_r(NULL, ",", &rest)) {
-		if (json_array_append_new(list, json_string(item)) < 0)
-			return -ENOMEM;
-	}
-	*ret_value = json_incref(list);
-	return 0;
-}
-
-static int parse_text(const char *flag, const char *text, json_t **ret_value, char *detail)
-{
-	*ret_value = json_string(text);
-	return *ret_value == NULL ? complain(detail, "%s: the text is not UTF-8", flag) : 0;
-}
-
-static int parse_path(const char *flag, const char *text, json_t **ret_value, char *detail)
-{
-	cleanup_free char *path = NULL;
+	json_t *array = json_object_get(command->params, param->name);
 	int result;
 
-	if (*text == '\0')
-		return complain(detail, "%s: the path is empty", flag);
-	result = command_absolute_path(text, &path);
-	if (result < 0)
-		return result == -ENOMEM ? result : complain(detail, "%s: the current folder is gone", flag);
-	return parse_text(flag, path, ret_value, detail);
-}
-
-/* An id made of digits is the number: JSON-RPC tells 7 from "7", and numbers are what clients use. */
-static int parse_id(const char *flag, const char *text, json_t **ret_value, char *detail)
-{
-	if (*text != '\0' && text[strspn(text, "0123456789")] == '\0')
-		return parse_integer(flag, text, ret_value, detail);
-	return parse_text(flag, text, ret_value, detail);
-}
-
-static int parse_value(const struct param *param, const char *flag, const char *text, json_t **ret_value, char *detail)
-{
-	switch (param->type) {
-	case PARAM_BOOL:
-		return parse_boolean(flag, text, ret_value, detail);
-	case PARAM_INT:
-		return parse_integer(flag, text, ret_value, detail);
-	case PARAM_ENUM_ARRAY:
-		return parse_list(text, ret_value);
-	case PARAM_ID:
-		return parse_id(flag, text, ret_value, detail);
-	case PARAM_ENUM:
-	case PARAM_STRING:
-		break;
-	}
-	if (param->type == PARAM_STRING && param->kind == STRING_PATH)
-		return parse_path(flag, text, ret_value, detail);
-	return parse_text(flag, text, ret_value, detail);
+	if (array == NULL)
+		return json_object_set_new(command->params, param->name, items) < 0 ? -ENOMEM : 0;
+	result = json_array_extend(array, items) < 0 ? -ENOMEM : 0;
+	json_decref(items);
+	return result;
 }
 
 /* Check a value against the table, and put it among the parameters. The reference is taken over. */
@@ -221,13 +86,15 @@ static int set_param(struct command *command, const struct param *param, const c
 	struct rpc_error error = RPC_ERROR_INIT;
 	int result;
 
+	if (param->type == PARAM_OBJECT_ARRAY)
+		return add_items(command, param, value);
 	if (json_object_get(command->params, param->name) != NULL) {
 		json_decref(value);
-		return complain(detail, "%s is given twice", flag);
+		return command_complain(detail, "%s is given twice", flag);
 	}
 	result = param_check(param, value, &error);
 	if (result < 0) {
-		complain(detail, "%s", error.message);
+		command_complain(detail, "%s", error.message);
 		rpc_error_release(&error);
 		json_decref(value);
 		return -EINVAL;
@@ -274,7 +141,7 @@ static int parse_flag(struct command *command, const char *word, const char *nex
 	int used = 1, result = 0;
 
 	if (split_flag(word, name, sizeof(name), &text) < 0)
-		return complain(detail, "%s is not a flag", word);
+		return command_complain(detail, "%s is not a flag", word);
 	if (text == NULL && parse_own_flag(command, name) > 0)
 		return 1;
 	param = method_find_param(command->method, name);
@@ -283,20 +150,20 @@ static int parse_flag(struct command *command, const char *word, const char *nex
 		negated = true;
 	}
 	if (param == NULL || (negated && (param->type != PARAM_BOOL || text != NULL)))
-		return complain(detail, "%s is not a flag of %s", word, command->method->name);
+		return command_complain(detail, "%s is not a flag of %s", word, command->method->name);
 
 	if (text == NULL && param->type != PARAM_BOOL) {
 		if (next == NULL)
-			return complain(detail, "%s needs a value after it", word);
+			return command_complain(detail, "%s needs a value after it", word);
 		text = next;
 		used = 2;
 	}
 	if (text == NULL)
 		value = json_boolean(!negated);
 	else if (param->type == PARAM_STRING && param->kind == STRING_TEXT && strcmp(text, "-") == 0)
-		result = read_standard_input(&value, word, detail);
+		result = command_read_text(word, &value, detail);
 	else
-		result = parse_value(param, word, text, &value, detail);
+		result = command_parse_value(param, word, text, &value, detail);
 	if (result == 0)
 		result = set_param(command, param, word, value, detail);
 	return result < 0 ? result : used;
@@ -307,7 +174,8 @@ bool command_param_is_positional(const struct method *method, const struct param
 	if (param->required)
 		return true;
 	for (const struct param_rule *rule = method->rules; rule != NULL && rule->first != NULL; rule++) {
-		if (rule->type == RULE_EXACTLY_ONE && strcmp(rule->second, param->name) == 0)
+		if ((rule->type == RULE_EXACTLY_ONE || rule->type == RULE_AT_MOST_ONE) &&
+		    strcmp(rule->second, param->name) == 0)
 			return false;
 	}
 	return param->type == PARAM_STRING || param->type == PARAM_ENUM || param->type == PARAM_ENUM_ARRAY;
@@ -338,13 +206,13 @@ static int parse_positional(struct command *command, const char *word, char *det
 	int result;
 
 	if (param == NULL)
-		return complain(detail, "%s takes no further word \"%s\"", command->method->name, word);
+		return command_complain(detail, "%s takes no further word \"%s\"", command->method->name, word);
 	if (strcmp(command->method->name, "vm.console") == 0 && strcmp(param->name, "data") == 0) {
 		if (asprintf(&line, "%s\n", word) < 0)
 			return -ENOMEM;
 		word = line;
 	}
-	result = parse_value(param, param->name, word, &value, detail);
+	result = command_parse_value(param, param->name, word, &value, detail);
 	if (result < 0)
 		return result;
 	return set_param(command, param, param->name, value, detail);
@@ -376,9 +244,9 @@ static int add_habits(struct command *command, char *detail)
 	const json_t *action = json_object_get(command->params, "action");
 
 	if (command->follow && (!reads || action == NULL || strcmp(json_string_value(action), "read") != 0))
-		return complain(detail, "--follow goes with \"read\" only");
+		return command_complain(detail, "--follow goes with \"read\" only");
 	if (command->attach && json_is_true(json_object_get(command->params, "detach")))
-		return complain(detail, "--attach and --detach contradict each other");
+		return command_complain(detail, "--attach and --detach contradict each other");
 	if (method_find_param(command->method, "detach") != NULL &&
 	    json_object_get(command->params, "detach") == NULL &&
 	    json_object_set_new(command->params, "detach", json_boolean(!command->attach)) < 0)
@@ -394,26 +262,23 @@ static int check_together(const struct command *command, char *detail)
 
 	result = method_validate(command->method, command->params, &checked, &error);
 	if (result < 0 && result != -ENOMEM)
-		result = complain(detail, "%s: %s", command->method->name, error.message);
+		result = command_complain(detail, "%s: %s", command->method->name, error.message);
 	rpc_error_release(&error);
 	json_decref(checked);
 	return result;
 }
 
-int command_parse(int count, char *const *words, struct command *ret_command, char *detail)
+int command_parse_params(const struct method *method, int count, char *const *words, struct command *ret_command,
+			 char *detail)
 {
-	struct command command = { 0 };
-	int used = 0, result;
+	struct command command = { .method = method, .params = json_object() };
+	int result;
 
 	*detail = '\0';
-	result = command_find_method(count, words, &command.method, &used, detail);
-	if (result < 0)
-		return result;
-	command.params = json_object();
 	if (command.params == NULL)
 		return -ENOMEM;
 
-	result = parse_words(&command, count - used, words + used, detail);
+	result = parse_words(&command, count, words, detail);
 	if (result == 0)
 		result = add_habits(&command, detail);
 	if (result == 0)
@@ -424,6 +289,18 @@ int command_parse(int count, char *const *words, struct command *ret_command, ch
 	}
 	*ret_command = command;
 	return 0;
+}
+
+int command_parse(int count, char *const *words, struct command *ret_command, char *detail)
+{
+	const struct method *method;
+	int used = 0, result;
+
+	*detail = '\0';
+	result = command_find_method(count, words, &method, &used, detail);
+	if (result < 0)
+		return result;
+	return command_parse_params(method, count - used, words + used, ret_command, detail);
 }
 
 void command_release(struct command *command)

@@ -2,12 +2,11 @@
 #ifndef EMBERCTL_COMMAND_H
 #define EMBERCTL_COMMAND_H
 
+#include "emberctl/command_value.h"
 #include "proto/method.h"
 
 #include <jansson.h>
 #include <stdbool.h>
-
-#define COMMAND_DETAIL_SIZE 512
 
 /* One call to make, and what to do around it. Ends with command_release(). */
 struct command {
@@ -33,7 +32,8 @@ int command_find_method(int count, char *const *words, const struct method **ret
  *
  * Words without "--" are the required parameters in the table's order, then the texts among the others. The rest
  * are "--name value", "--name=value"; "--name" or "--no-name" for a yes or no; "--" ends the flags. A text "-" given
- * by its flag is read from standard input.
+ * by its flag is read from standard input. How a value is written: see command_parse_value(); a flag for an array of
+ * objects may be repeated.
  *
  * ret_command  filled on success; its params have passed the table's checks
  * detail       at least COMMAND_DETAIL_SIZE bytes: a sentence on failure
@@ -41,6 +41,10 @@ int command_find_method(int count, char *const *words, const struct method **ret
  * Returns 0, -EINVAL (a mistake of the user's), or -ENOMEM.
  */
 int command_parse(int count, char *const *words, struct command *ret_command, char *detail);
+
+/* The words after those that name a method: as command_parse(), whether or not the table has the method. */
+int command_parse_params(const struct method *method, int count, char *const *words, struct command *ret_command,
+			 char *detail);
 
 /*
  * May a parameter be given without its flag? The required ones may, and texts, but not the second of two of which only
@@ -50,15 +54,5 @@ bool command_param_is_positional(const struct method *method, const struct param
 
 /* Drop what the command owns. Takes a zeroed one. */
 void command_release(struct command *command);
-
-/*
- * The absolute form of a path that the daemon shall open: ours and its working folder differ. Links in the folder's
- * part are resolved where that folder exists.
- *
- * ret_path  the caller frees it
- *
- * Returns 0, or -errno from getcwd(3) or -ENOMEM.
- */
-int command_absolute_path(const char *path, char **ret_path);
 
 #endif

@@ -131,6 +131,26 @@ static void append(char *text, size_t size, const char *more)
 	snprintf(text + length, size - length, "%s", more);
 }
 
+static const char *kind_name(enum string_kind kind)
+{
+	switch (kind) {
+	case STRING_PATH:
+		return "PATH";
+	case STRING_VM_ID:
+		return "VM";
+	case STRING_NAME:
+	case STRING_INTERFACE:
+		return "NAME";
+	case STRING_MAC:
+		return "MAC";
+	case STRING_TEXT:
+	case STRING_PRINTABLE:
+	case STRING_CMDLINE:
+		break;
+	}
+	return "TEXT";
+}
+
 /* What follows the flag: "warm|cold|any", "PATH", "MIB". */
 static void value_name(const struct param *param, char *text, size_t size)
 {
@@ -152,11 +172,14 @@ static void value_name(const struct param *param, char *text, size_t size)
 		append(text, size, "ID");
 		break;
 	case PARAM_STRING:
-		append(text, size,
-		       param->kind == STRING_PATH    ? "PATH"
-		       : param->kind == STRING_VM_ID ? "VM"
-		       : param->kind == STRING_NAME  ? "NAME"
-						     : "TEXT");
+		append(text, size, kind_name(param->kind));
+		break;
+	case PARAM_OBJECT:
+	case PARAM_OBJECT_ARRAY:
+		append(text, size, "MEMBER=VALUE,...");
+		break;
+	case PARAM_JSON:
+		append(text, size, "JSON|@FILE");
 		break;
 	}
 	text_upper_case(text);
@@ -208,6 +231,8 @@ static void describe_param(const struct param *param, char *text, size_t size)
 		snprintf(part, sizeof(part), "; needs the role %s", role_name(param->role));
 		append(text, size, part);
 	}
+	if (param->type == PARAM_OBJECT_ARRAY)
+		append(text, size, "; may be repeated");
 	if (param->required)
 		append(text, size, "; required");
 }
@@ -228,6 +253,25 @@ static void describe_flag(const struct param *param, char *text, size_t size)
 	}
 }
 
+/* The members of an object, below its flag: "  path=PATH", "  limit.ops_burst=N". object: "limit."; "" at first. */
+static void list_members(const struct param *members, const char *object, struct text_table *table)
+{
+	char left[CELL_SIZE], right[CELL_SIZE], value[128], inner[128];
+
+	for (const struct param *member = members; member->name != NULL; member++) {
+		if (member->type == PARAM_OBJECT) {
+			snprintf(inner, sizeof(inner), "%s%s.", object, member->name);
+			list_members(member->members, inner, table);
+			continue;
+		}
+		value_name(member, value, sizeof(value));
+		snprintf(left, sizeof(left), "  %s%s=%s", object, member->name,
+			 member->type == PARAM_BOOL ? "true|false" : value);
+		describe_param(member, right, sizeof(right));
+		add_line(table, left, right);
+	}
+}
+
 static void list_params(const struct method *method, FILE *out)
 {
 	struct text_table *table = new_list();
@@ -239,6 +283,8 @@ static void list_params(const struct method *method, FILE *out)
 		describe_flag(param, left, sizeof(left));
 		describe_param(param, right, sizeof(right));
 		add_line(table, left, right);
+		if (param->members != NULL)
+			list_members(param->members, "", table);
 	}
 	if (method_find_param(method, "detach") != NULL)
 		add_line(table, "--attach",
@@ -290,7 +336,7 @@ static void list_errors(const struct method *method, FILE *out)
 	end_list(table, out);
 }
 
-static void describe_method(const struct method *method, FILE *out)
+void help_method(const struct method *method, FILE *out)
 {
 	print_usage(method, out);
 	fprintf(out, "\n%s. Needs the role %s.\n\nFlags:\n", method->summary, role_name(method->role));
@@ -314,7 +360,7 @@ int help_topic(int count, char *const *words, FILE *out, char *detail)
 	int used;
 
 	if (command_find_method(count, words, &method, &used, detail) == 0) {
-		describe_method(method, out);
+		help_method(method, out);
 		return 0;
 	}
 	return count == 1 && list_commands(words[0], out) > 0 ? 0 : -EINVAL;

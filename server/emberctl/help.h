@@ -9,6 +9,9 @@
 /* emberctl's own usage, and every command with its summary. */
 void help_overview(FILE *out);
 
+/* All about one command, whether or not the table has the method. */
+void help_method(const struct method *method, FILE *out);
+
 /*
  * What "emberctl help WORD..." asks for: a family's commands, or all about one command.
  *

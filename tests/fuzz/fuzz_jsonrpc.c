@@ -6,10 +6,21 @@
  * validation gives validates again and stays as it is.
  */
 #include "fuzz.h"
+#include "proto/device_params.h"
 #include "proto/jsonrpc.h"
 #include "proto/method.h"
 
 #include <string.h>
+
+/* Objects of every kind, whether or not a method takes them. */
+static const struct param boot_params[] = {
+	PARAM_DRIVES, PARAM_NET, PARAM_VSOCK, PARAM_RNG, PARAM_BALLOON, PARAM_METADATA, PARAMS_END,
+};
+static const struct param restore_params[] = { PARAM_RESTORE_DRIVES, PARAM_RESTORE_NET, PARAM_VSOCK, PARAMS_END };
+static const struct method device_methods[] = {
+	{ .name = "devices.boot", .role = ROLE_RUN, .params = boot_params },
+	{ .name = "devices.restore", .role = ROLE_RUN, .params = restore_params },
+};
 
 /* An answer reads back as one JSON text on one line, with the id that the request had. */
 static void check_answer(const char *text, const json_t *id)
@@ -57,6 +68,8 @@ static void validate(const struct method *method, const struct jsonrpc_request *
 	FUZZ_CHECK(method_validate(method, once, &twice, &error) == 0);
 	FUZZ_CHECK(json_equal(once, twice));
 	FUZZ_CHECK(method_check_param_roles(method, once, ROLE_ADMIN, NULL) == 0);
+	(void)method_check_param_roles(method, once, ROLE_RUN, &error);
+	rpc_error_release(&error);
 	FUZZ_CHECK(param_deadline_ms(once) >= -1 && param_deadline_ms(once) <= METHOD_DEADLINE_MAX_MS);
 	answer_result(request->id, once);
 	json_decref(once);
@@ -82,6 +95,8 @@ static void serve(const struct jsonrpc_entry *entry)
 		methods = method_table(&count);
 		for (size_t i = 0; i < count; i++)
 			validate(&methods[i], request);
+		for (size_t i = 0; i < sizeof(device_methods) / sizeof(device_methods[0]); i++)
+			validate(&device_methods[i], request);
 	} else {
 		validate(method, request);
 	}

@@ -2,6 +2,7 @@
 /*
  * The table of methods is sound in itself, and so are the documents made from it.
  */
+#include "proto/device_params.h"
 #include "proto/method.h"
 #include "proto/openrpc.h"
 
@@ -47,6 +48,11 @@ Test(method_table, names_are_unique_and_grouped_by_family)
 				cr_assert_eq(strncmp(methods[i - 1].name, methods[i].name, family), 0,
 					     "%s stands apart from its family", methods[i].name);
 	}
+}
+
+static bool is_object(const struct param *param)
+{
+	return param->type == PARAM_OBJECT || param->type == PARAM_OBJECT_ARRAY;
 }
 
 Test(method_table, every_method_and_parameter_is_documented)
@@ -116,6 +122,7 @@ Test(method_table, every_range_and_set_of_values_makes_sense)
 
 			cr_assert_leq(param->minimum, param->maximum, "%s %s", method->name, param->name);
 			cr_assert_eq(is_enum, param->values != NULL, "%s %s", method->name, param->name);
+			cr_assert_eq(is_object(param), param->members != NULL, "%s %s", method->name, param->name);
 			if (param->type == PARAM_STRING || param->type == PARAM_INT || param->type == PARAM_ENUM_ARRAY)
 				cr_assert_gt(param->maximum, 0, "%s %s", method->name, param->name);
 		}
@@ -138,6 +145,77 @@ Test(method_table, rules_name_parameters_that_exist)
 				json_decref(value);
 			}
 		}
+	}
+}
+
+/* ---- members of objects ---- */
+
+static const struct param *find_member(const struct param *members, const char *name)
+{
+	for (; members->name; members++)
+		if (strcmp(members->name, name) == 0)
+			return members;
+
+	return NULL;
+}
+
+static void check_member(const struct param *member, const char *where)
+{
+	bool is_enum = member->type == PARAM_ENUM || member->type == PARAM_ENUM_ARRAY;
+	struct rpc_error error = RPC_ERROR_INIT;
+	json_t *value;
+
+	cr_assert(member->description && member->description[0], "%s.%s", where, member->name);
+	cr_assert_neq(member->description[strlen(member->description) - 1], '.', "%s.%s", where, member->name);
+	cr_assert_leq(member->minimum, member->maximum, "%s.%s", where, member->name);
+	cr_assert_eq(is_enum, member->values != NULL, "%s.%s", where, member->name);
+	cr_assert_eq(is_object(member), member->members != NULL, "%s.%s", where, member->name);
+	if (member->type == PARAM_STRING && member->kind == STRING_PATH)
+		cr_assert_eq(member->role, ROLE_ADMIN, "%s.%s", where, member->name);
+	if (!member->default_json)
+		return;
+
+	cr_assert_not(member->required || is_object(member), "%s.%s", where, member->name);
+	cr_assert_eq(member->role, ROLE_NONE, "%s.%s: a default that a peer may not give", where, member->name);
+	value = json_loads(member->default_json, JSON_DECODE_ANY, NULL);
+	cr_assert_not_null(value, "%s.%s", where, member->name);
+	cr_assert_eq(param_check(member, value, &error), 0, "%s.%s: %s", where, member->name, error.message);
+	json_decref(value);
+}
+
+/* The object's members and rules are sound, and so are those of the objects in it. */
+static void check_object(const struct param *object, unsigned int depth)
+{
+	cr_assert(is_object(object), "%s", object->name);
+	cr_assert_leq(depth, PARAM_DEPTH_MAX, "%s", object->name);
+	cr_assert_null(object->default_json, "%s", object->name);
+	for (const struct param *member = object->members; member->name; member++) {
+		cr_assert_eq(find_member(object->members, member->name), member, "%s.%s", object->name, member->name);
+		check_member(member, object->name);
+		if (member->members)
+			check_object(member, depth + 1);
+	}
+	for (const struct param_rule *rule = object->rules; rule && rule->first; rule++) {
+		cr_assert_not_null(find_member(object->members, rule->first), "%s.%s", object->name, rule->first);
+		cr_assert_not_null(find_member(object->members, rule->second), "%s.%s", object->name, rule->second);
+	}
+}
+
+Test(method_table, objects_among_the_parameters_are_sound)
+{
+	static const struct param devices[] = { PARAM_DRIVES,      PARAM_RESTORE_DRIVES, PARAM_NET,
+						PARAM_RESTORE_NET, PARAM_VSOCK,          PARAM_RNG,
+						PARAM_BALLOON };
+
+	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
+		check_object(&devices[i], 1);
+	EACH_METHOD(method)
+	{
+		const struct param *param;
+
+		for (size_t i = 0; (param = method_param(method, i)); i++)
+			if (param->members)
+				check_object(param, 1);
 	}
 }
 
@@ -296,8 +374,9 @@ Test(documents, markdown_has_a_row_for_each_method_and_code)
 	char *methods = NULL, *codes = NULL;
 	const struct rpc_code_info *table;
 	size_t count;
+	const struct method *rows = method_table(&count);
 
-	cr_assert_eq(method_markdown(method_table(&count), count, &methods), 0);
+	cr_assert_eq(method_markdown(rows, count, &methods), 0);
 	cr_assert_eq(rpc_code_markdown(&codes), 0);
 	EACH_METHOD(method)
 	{
