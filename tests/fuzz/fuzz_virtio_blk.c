@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests to a disk with an overlay: the first byte is the number of buffers, then for each its place, its length and
- * direction; the rest is the guest's memory. The disk's image must never change, and what the request wrote lies in
- * its writable buffers.
+ * Requests to a disk with an overlay over a base: the first byte is the number of buffers, then for each its place, its
+ * length and direction; the rest is the guest's memory. The disk's image and base must never change, and what the
+ * request wrote lies in its writable buffers.
  */
 #include "devices/virtio/blk/request.h"
 #include "fuzz.h"
@@ -14,6 +14,7 @@
 
 #define MEMORY       8192
 #define IMAGE        (24 * 4096 + 512)
+#define BASE         (2 * 4096 + IMAGE) /* header, bitmap, data */
 #define SEGMENTS_MAX 8
 
 struct buffer {
@@ -22,12 +23,30 @@ struct buffer {
 } __attribute__((packed));
 
 static int image;
+static int base;
 static struct disk *disk;
 static uint8_t original[IMAGE];
+static uint8_t original_base[BASE];
+
+/* A base that holds some clusters, of zeros and of ones that look like the image's. */
+static void make_base(struct disk_options options)
+{
+	struct disk *first;
+
+	base = memfd_create("base", MFD_CLOEXEC);
+	options.base = -1;
+	options.overlay = memfd_create("first", MFD_CLOEXEC);
+	FUZZ_CHECK(disk_open(&options, &first, NULL) == 0);
+	FUZZ_CHECK(disk_zero(first, 8192 + 512, 12288, true) == 0);
+	FUZZ_CHECK(disk_zero(first, IMAGE - 512, 512, true) == 0);
+	FUZZ_CHECK(disk_copy_overlay(first, base, NULL) == 0);
+	FUZZ_CHECK(pread(base, original_base, BASE, 0) == BASE);
+	(void)disk_close(first);
+}
 
 static void open_disk(void)
 {
-	struct disk_options options = { .overlay_limit = 16 * 4096 };
+	struct disk_options options = { .overlay_limit = 65536 };
 
 	if (disk)
 		return;
@@ -36,8 +55,19 @@ static void open_disk(void)
 	image = memfd_create("image", MFD_CLOEXEC);
 	FUZZ_CHECK(write(image, original, sizeof(original)) == sizeof(original));
 	options.image = dup(image);
+	make_base(options);
+	options.image = dup(image);
+	options.base = dup(base);
 	options.overlay = memfd_create("overlay", MFD_CLOEXEC);
 	FUZZ_CHECK(disk_open(&options, &disk, NULL) == 0);
+}
+
+static void check_file(int file, const uint8_t *expected, size_t size)
+{
+	static uint8_t now[BASE];
+
+	FUZZ_CHECK(pread(file, now, size, 0) == (ssize_t)size);
+	FUZZ_CHECK(memcmp(now, expected, size) == 0);
 }
 
 /*
@@ -83,7 +113,6 @@ static void check_memory(const struct virtqueue_chain *chain, uint8_t *before, c
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t before[MEMORY];
-	static uint8_t now[IMAGE];
 	static unsigned int runs;
 	struct guest_memory memory = { .size = MEMORY };
 	struct virtqueue queue;
@@ -111,8 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(result.written <= chain.writable_bytes);
 	check_memory(&chain, before, memory.host);
 	if (runs++ % 64 == 0) {
-		FUZZ_CHECK(pread(image, now, sizeof(now), 0) == sizeof(now));
-		FUZZ_CHECK(memcmp(now, original, sizeof(now)) == 0);
+		check_file(image, original, sizeof(original));
+		check_file(base, original_base, sizeof(original_base));
 	}
 
 	free(memory.host);

@@ -90,7 +90,7 @@ static int fill_image(void)
 	return image;
 }
 
-static void live(const struct sandbox_filter *filter, const int *images, const int *overlays, int guest)
+static void live(const struct sandbox_filter *filter, const int *images, const int *overlays, int copy, int guest)
 {
 	static struct fixture fixtures[2];
 	static uint8_t state[DEVICE_STATE_MAX];
@@ -116,6 +116,7 @@ static void live(const struct sandbox_filter *filter, const int *images, const i
 	CHECK(machine_run(fixtures[0].machine) == 0);
 	fixture_wait_signal(&fixtures[0], 1, 1);
 	machine_pause(fixtures[0].machine);
+	CHECK(virtio_blk_copy_overlay(fixtures[0].machine->disks[0], copy, NULL) == 0);
 	virtio_blk_ops.save(&virtio_blk_device(fixtures[0].machine->disks[0])->device, state);
 	CHECK(guest_memory_lay_anonymous(&fixtures[1].machine->vm.memory) == 0);
 	CHECK(virtio_blk_ops.restore(&virtio_blk_device(fixtures[1].machine->disks[0])->device, state, NULL) == 0);
@@ -129,6 +130,7 @@ Test(virtio_confined, they_ask_for_nothing_that_they_do_not_say)
 	struct sandbox_filter *filter;
 	int images[2] = { fill_image(), fill_image() };
 	int overlays[2] = { memfd_create("overlay", MFD_CLOEXEC), -1 };
+	int copy = memfd_create("copy", MFD_CLOEXEC);
 	int guest = fixture_image(virtio_use_image, virtio_use_image_size);
 	siginfo_t end = { .si_pid = 0 };
 	char death[100];
@@ -139,7 +141,7 @@ Test(virtio_confined, they_ask_for_nothing_that_they_do_not_say)
 	pid = fork();
 	cr_assert_geq(pid, 0);
 	if (pid == 0)
-		live(filter, images, overlays, guest);
+		live(filter, images, overlays, copy, guest);
 
 	cr_assert_eq(waitid(P_PID, (id_t)pid, &end, WEXITED), 0);
 	sandbox_describe_death(end.si_code, end.si_status, death, sizeof(death));
