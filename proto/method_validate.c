@@ -18,18 +18,19 @@
 
 /* What is checked together: a call's parameters, or the members of one object among them. */
 struct scope {
-	const struct method *method; /* whose parameters these are; NULL: members of an object */
-	const struct param *object;
-	const char *path; /* of the object, "drives[1]"; NULL: a call's parameters */
+	const struct method *method;    /* whose parameters these are, where members is NULL */
+	const struct param *members;    /* of an object */
+	const struct param_rule *rules; /* between them */
+	const char *path;               /* of the object, "drives[1]"; NULL: a call's parameters */
 };
 
 /* NULL past the last. */
 static const struct param *scope_param(const struct scope *scope, size_t index)
 {
-	if (scope->method)
-		return method_param(scope->method, index);
+	if (scope->members)
+		return scope->members[index].name ? &scope->members[index] : NULL;
 
-	return scope->object->members[index].name ? &scope->object->members[index] : NULL;
+	return method_param(scope->method, index);
 }
 
 static const struct param *scope_find_param(const struct scope *scope, const char *name)
@@ -41,11 +42,6 @@ static const struct param *scope_find_param(const struct scope *scope, const cha
 			return param;
 
 	return NULL;
-}
-
-static const struct param_rule *scope_rules(const struct scope *scope)
-{
-	return scope->method ? scope->method->rules : scope->object->rules;
 }
 
 /* ---- a call's parameters ---- */
@@ -92,11 +88,12 @@ static int check_names(const struct scope *scope, const json_t *named, struct rp
 	json_t *value;
 
 	json_object_foreach((json_t *)named, name, value) {
-		if (!scope_find_param(scope, name))
+		if (scope_find_param(scope, name))
+			continue;
+		if (scope->path)
 			return rpc_error_set_field(error, param_member_path(scope->path, name).text,
-						   "%s has no %s \"%.64s\"",
-						   scope->method ? scope->method->name : scope->path,
-						   scope->method ? "parameter" : "member", name);
+						   "%s has no member \"%.64s\"", scope->path, name);
+		return rpc_error_set_field(error, name, "%s has no parameter \"%.64s\"", scope->method->name, name);
 	}
 
 	return 0;
@@ -182,7 +179,7 @@ static int check_rule(const struct scope *scope, const struct param_rule *rule, 
 
 static int check_rules(const struct scope *scope, const json_t *named, struct rpc_error *error)
 {
-	for (const struct param_rule *rule = scope_rules(scope); rule && rule->first; rule++) {
+	for (const struct param_rule *rule = scope->rules; rule && rule->first; rule++) {
 		int result = check_rule(scope, rule, named, error);
 
 		if (result < 0)
@@ -195,7 +192,7 @@ static int check_rules(const struct scope *scope, const json_t *named, struct rp
 /* Does a rule say that the parameter has no place in this call? */
 static bool is_excluded(const struct scope *scope, const struct param *param, const json_t *named)
 {
-	for (const struct param_rule *rule = scope_rules(scope); rule && rule->first; rule++)
+	for (const struct param_rule *rule = scope->rules; rule && rule->first; rule++)
 		if (rule->type == RULE_ONLY && strcmp(rule->first, param->name) == 0 &&
 		    !condition_holds(scope, rule, named))
 			return true;
@@ -236,7 +233,7 @@ static int check_scope(const struct scope *scope, json_t *named, struct rpc_erro
 static int check_object(const struct param *param, const char *path, const json_t *object, json_t **ret_object,
 			struct rpc_error *error)
 {
-	struct scope scope = { .object = param, .path = path };
+	struct scope scope = { .members = param->members, .rules = param->rules, .path = path };
 	cleanup_json json_t *named = json_copy((json_t *)object);
 	int result;
 
@@ -298,7 +295,7 @@ int param_check(const struct param *param, const json_t *value, struct rpc_error
 
 int method_validate(const struct method *method, const json_t *params, json_t **ret_params, struct rpc_error *error)
 {
-	struct scope scope = { .method = method };
+	struct scope scope = { .method = method, .rules = method->rules };
 	cleanup_json json_t *named = json_object();
 	int result;
 

@@ -226,7 +226,7 @@ struct place {
 static int find_place(const struct param *param, const char *label, char *key, json_t *object, struct place *ret_place,
 		      char *detail)
 {
-	const struct param *member = NULL;
+	const struct param *member;
 	char *rest = key;
 
 	for (char *name = strsep(&rest, "."); name != NULL; name = strsep(&rest, ".")) {
@@ -242,9 +242,9 @@ static int find_place(const struct param *param, const char *label, char *key, j
 			return -ENOMEM;
 		param = member;
 	}
-	if (json_object_get(object, member->name) != NULL)
+	if (json_object_get(object, param->name) != NULL)
 		return command_complain(detail, "%s is given twice", label);
-	*ret_place = (struct place){ .member = member, .object = object };
+	*ret_place = (struct place){ .member = param, .object = object };
 	return 0;
 }
 

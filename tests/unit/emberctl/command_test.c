@@ -71,6 +71,11 @@ static void sample_value(const struct param *param, char *text, size_t size)
 	case PARAM_ID:
 		snprintf(text, size, "7");
 		break;
+	case PARAM_OBJECT:
+	case PARAM_OBJECT_ARRAY:
+	case PARAM_JSON:
+		snprintf(text, size, "{}");
+		break;
 	case PARAM_STRING:
 		snprintf(text, size, "%s", param->kind == STRING_PATH ? "/p" : "v1");
 		break;

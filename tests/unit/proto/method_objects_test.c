@@ -243,8 +243,8 @@ Test(method_objects, name_an_unknown_member_of_any_length_as_far_as_a_field_goes
 	struct rpc_error error = RPC_ERROR_INIT;
 	char name[3001] = "";
 
-	for (size_t i = 0; i + 2 < sizeof(name); i += 2)
-		memcpy(name + i, "\xc3\xa9", 2);
+	for (size_t i = 0; i + 1 < sizeof(name); i++)
+		name[i] = i % 2 ? '\xa9' : '\xc3';
 	cr_assert_eq(json_object_set_new(vsock, name, json_true()), 0);
 	cr_assert_eq(method_validate(BOOT, given, &got, &error), -EINVAL);
 	cr_assert_eq(strlen(error.field), RPC_FIELD_SIZE - 1);
@@ -437,7 +437,7 @@ Test(method_objects, are_nested_schemas_in_the_openrpc_document)
 		json_object_get(json_object_get(json_object_get(properties, "limit"), "properties"),
 				"bytes_per_second"),
 		"{\"type\": \"integer\", \"minimum\": 0, \"maximum\": 9223372036854775807, \"x-unit\": \"bytes\", "
-		"\"description\": \"How much in a second; 0 or absent: no limit\"}");
+		"\"description\": \"Bytes in a second; 0 or absent: no limit\"}");
 	expect_schema(find_schema(document, "metadata"), "{\"type\": \"object\", \"x-max-bytes\": 3000}");
 	cr_assert_str_eq(json_string_value(json_object_get(find_schema(document, "vsock"), "type")), "object");
 	json_decref(document);
