@@ -225,7 +225,13 @@ int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options
 			      (const uint8_t *)&blk->config, sizeof(blk->config));
 }
 
-int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, struct error_detail *detail)
+uint64_t virtio_blk_overlay_bytes(const struct virtio_blk *blk)
+{
+	return blk->target.disk ? disk_overlay_bytes(blk->target.disk) : 0;
+}
+
+int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, const struct disk_progress *progress,
+			    struct error_detail *detail)
 {
 	bool held;
 
@@ -241,5 +247,5 @@ int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, struct error_detai
 		return -ENODEV;
 	}
 
-	return disk_copy_overlay(blk->target.disk, file, detail);
+	return disk_copy_overlay(blk->target.disk, file, progress, detail);
 }

@@ -47,6 +47,10 @@ int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options
  *
  * Returns 0, -ENODEV (there is no disk), -EBUSY (the machine runs), or as disk_copy_overlay(); the reason is in detail.
  */
-int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, struct error_detail *detail);
+int virtio_blk_copy_overlay(struct virtio_blk *blk, int file, const struct disk_progress *progress,
+			    struct error_detail *detail);
+
+/* The bytes that virtio_blk_copy_overlay() has to copy, at most. While the machine does not run. */
+uint64_t virtio_blk_overlay_bytes(const struct virtio_blk *blk);
 
 #endif

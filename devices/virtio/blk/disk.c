@@ -29,7 +29,7 @@
 #include "kvm/cleanup.h"
 #include "kvm/file_status.h"
 
-#define COPY_BYTES ((uint64_t)64 * OVERLAY_CLUSTER) /* that a copy of an overlay has in memory at once */
+#define COPY_BYTES (64 * OVERLAY_CLUSTER) /* that a copy of an overlay has in memory at once */
 
 struct disk {
 	int image;
@@ -208,22 +208,10 @@ static uint64_t run_length(const struct disk *disk, uint64_t offset, uint64_t le
 	return end < offset + length ? end - offset : length;
 }
 
-/* Have at hand where the clusters of a range are. Returns 0 or -errno. */
-static int load_layers(struct disk *disk, uint64_t offset, uint64_t length)
-{
-	uint64_t first = offset / OVERLAY_CLUSTER;
-	uint64_t last = (offset + length - 1) / OVERLAY_CLUSTER;
-	int r = overlay_load(&disk->overlay, first, last);
-
-	return r < 0 ? r : overlay_load(&disk->base, first, last);
-}
-
 int disk_read(struct disk *disk, uint64_t offset, uint64_t length, struct virtqueue_cursor *to)
 {
 	int r = check_range(disk, offset, length, false);
 
-	if (r == 0)
-		r = load_layers(disk, offset, length);
 	while (r == 0 && length > 0) {
 		const struct overlay *layer;
 		uint64_t run = run_length(disk, offset, length, &layer);
@@ -264,13 +252,12 @@ static int prepare_change(struct disk *disk, uint64_t offset, uint64_t length)
 	uint64_t first = offset / OVERLAY_CLUSTER;
 	uint64_t last = (end - 1) / OVERLAY_CLUSTER;
 	uint64_t missing = overlay_count_missing(overlay, first, last);
-	int r;
+	int r = 0;
 
 	if (missing > 0 && (overlay->held > overlay->held_max || missing > overlay->held_max - overlay->held))
 		return -ENOSPC;
 
-	r = load_layers(disk, offset, length);
-	if (r == 0 && offset % OVERLAY_CLUSTER != 0)
+	if (offset % OVERLAY_CLUSTER != 0)
 		r = copy_cluster(disk, first);
 	if (r == 0 && end % OVERLAY_CLUSTER != 0 && end != disk->size)
 		r = copy_cluster(disk, last);
@@ -412,14 +399,13 @@ static uint64_t next_in_overlays(const struct disk *disk, uint64_t cluster)
 	return next == OVERLAY_NO_CLUSTER ? disk->size : next * OVERLAY_CLUSTER;
 }
 
-static int copy_layers(struct disk *disk, struct overlay *copy, struct error_detail *detail)
+static int copy_layers(const struct disk *disk, struct overlay *copy, const struct disk_progress *progress,
+		       struct error_detail *detail)
 {
 	cleanup_free uint8_t *buffer = malloc(COPY_BYTES);
-	uint64_t offset = 0;
-	int r = buffer ? load_layers(disk, 0, disk->size) : -ENOMEM;
+	uint64_t offset = next_in_overlays(disk, 0);
+	int r = buffer ? 0 : -ENOMEM;
 
-	if (r == 0)
-		offset = next_in_overlays(disk, 0);
 	while (r == 0 && offset < disk->size) {
 		const struct overlay *layer;
 		uint64_t left = disk->size - offset;
@@ -428,6 +414,8 @@ static int copy_layers(struct disk *disk, struct overlay *copy, struct error_det
 		r = copy_run(layer, offset, run, buffer, copy);
 		if (r == 0)
 			offset = next_in_overlays(disk, (offset + run - 1) / OVERLAY_CLUSTER + 1);
+		if (r == 0 && progress)
+			progress->advanced(progress->opaque, run);
 	}
 	/* The bitmap comes last: it names nothing that is not there. */
 	if (r == 0)
@@ -438,7 +426,13 @@ static int copy_layers(struct disk *disk, struct overlay *copy, struct error_det
 	return r;
 }
 
-int disk_copy_overlay(struct disk *disk, int file, struct error_detail *detail)
+uint64_t disk_overlay_bytes(const struct disk *disk)
+{
+	return (disk->overlay.held + disk->base.held) * OVERLAY_CLUSTER;
+}
+
+int disk_copy_overlay(const struct disk *disk, int file, const struct disk_progress *progress,
+		      struct error_detail *detail)
 {
 	const struct overlay_options options = {
 		.name = "copy of the overlay",
@@ -457,7 +451,7 @@ int disk_copy_overlay(struct disk *disk, int file, struct error_detail *detail)
 	if (r < 0)
 		return r;
 
-	r = copy_layers(disk, &copy, detail);
+	r = copy_layers(disk, &copy, progress, detail);
 	overlay_release(&copy);
 	return r;
 }

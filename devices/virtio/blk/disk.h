@@ -62,16 +62,27 @@ int disk_flush(struct disk *disk);
 /* The files hold all that was written, for who reads them. Returns 0 or -errno. */
 int disk_save(struct disk *disk);
 
+/* The bytes that disk_copy_overlay() has to copy, at most. */
+uint64_t disk_overlay_bytes(const struct disk *disk);
+
+/* Told of a long job now and then: so many bytes more are done. */
+struct disk_progress {
+	void *opaque;
+	void (*advanced)(void *opaque, uint64_t bytes);
+};
+
 /*
  * Write an overlay such that the image with it alone is this disk as it is now: what base and overlay hold together. It
  * may be the base of any number of disks. Clusters of zeros are named by its bitmap and take no space.
  *
- * file  regular and empty, open for reading and writing; stays the caller's, who makes it durable where that matters.
- *       After a failure its content means nothing
+ * file      regular and empty, open for reading and writing; stays the caller's, who makes it durable where that
+ *           matters. After a failure its content means nothing
+ * progress  may be NULL
  *
  * Returns 0; -EOPNOTSUPP (the disk is written in place: the image is not what it was); -EINVAL (the file) or -errno of
  * the step that failed, with the reason in detail.
  */
-int disk_copy_overlay(struct disk *disk, int file, struct error_detail *detail);
+int disk_copy_overlay(const struct disk *disk, int file, const struct disk_progress *progress,
+		      struct error_detail *detail);
 
 #endif

@@ -5,9 +5,6 @@
  * The bitmap lives in memory and is written back by pieces of a cluster, when the guest flushes its disk and when the
  * machine is paused. Whoever sets a bit has written the cluster's data before; and a flush writes data through before
  * bitmap, so that a bit in the file never names a cluster that a crash of the host has lost.
- *
- * Of an overlay that is only read, a snapshot's, the bitmap comes into memory by the same pieces, each when it is first
- * asked for: to begin with one takes as long whatever the size of the disk.
  */
 #include "devices/virtio/blk/overlay.h"
 
@@ -23,9 +20,6 @@
 
 #define CLUSTERS_PER_PIECE ((uint64_t)OVERLAY_CLUSTER * 8) /* that one cluster of the bitmap tells of */
 #define CLUSTERS_PER_WORD  64
-
-/* How a piece of the bitmap in memory stands to the file's. */
-enum piece { PIECE_SAME, PIECE_UNSAVED, PIECE_UNREAD };
 
 /* The start of the file; the rest of its cluster is zero. */
 struct overlay_header {
@@ -88,63 +82,32 @@ static void forget_surplus(struct overlay *overlay)
 		overlay->bitmap[bytes - 1] &= (uint8_t)((1U << (overlay->clusters % 8)) - 1);
 }
 
-static uint64_t piece_count(const struct overlay *overlay)
-{
-	return overlay->bitmap_size / OVERLAY_CLUSTER;
-}
-
-int overlay_load(struct overlay *overlay, uint64_t first, uint64_t last)
-{
-	for (uint64_t i = first / CLUSTERS_PER_PIECE; i <= last / CLUSTERS_PER_PIECE && i < piece_count(overlay); i++) {
-		int r;
-
-		if (overlay->pieces[i] != PIECE_UNREAD)
-			continue;
-		r = file_read(overlay->file, OVERLAY_CLUSTER + i * OVERLAY_CLUSTER,
-			      overlay->bitmap + i * OVERLAY_CLUSTER, OVERLAY_CLUSTER);
-		if (r < 0)
-			return r;
-		overlay->pieces[i] = PIECE_SAME;
-		if (i == piece_count(overlay) - 1)
-			forget_surplus(overlay);
-	}
-
-	return 0;
-}
-
-/* All of the bitmap, for one that is written: how much it holds counts against its limit. */
-static int load_and_count(struct overlay *overlay)
-{
-	int r = overlay_load(overlay, 0, overlay->clusters - 1);
-
-	for (uint64_t i = 0; r == 0 && i < overlay->bitmap_size / sizeof(uint64_t); i++)
-		overlay->held += (uint64_t)__builtin_popcountll(word_of(overlay, i));
-	return r;
-}
-
-static int load(struct overlay *overlay, uint64_t size, const struct overlay_options *options,
-		struct error_detail *detail)
+static int load(struct overlay *overlay, uint64_t size, const char *name, struct error_detail *detail)
 {
 	struct overlay_header expected = expected_header(overlay);
 	struct overlay_header header;
 	int r;
 
 	if (size < overlay->data_offset + overlay->image_size) {
-		error_detail_set(detail, "%s: %" PRIu64 " bytes are too few for this image's", options->name, size);
+		error_detail_set(detail, "%s: %" PRIu64 " bytes are too few for this image's", name, size);
 		return -EINVAL;
 	}
 	r = file_read(overlay->file, 0, &header, sizeof(header));
 	if (r == 0 && memcmp(&header, &expected, sizeof(header)) != 0) {
-		error_detail_set(detail, "%s: its header is not that of an overlay of this image", options->name);
+		error_detail_set(detail, "%s: its header is not that of an overlay of this image", name);
 		return -EINVAL;
 	}
+	if (r == 0)
+		r = file_read(overlay->file, OVERLAY_CLUSTER, overlay->bitmap, overlay->bitmap_size);
+	if (r < 0) {
+		error_detail_set(detail, "%s: it cannot be read: %s", name, strerrordesc_np(-r));
+		return r;
+	}
 
-	memset(overlay->pieces, PIECE_UNREAD, piece_count(overlay));
-	if (r == 0 && options->mode != OVERLAY_READ)
-		r = load_and_count(overlay);
-	if (r < 0)
-		error_detail_set(detail, "%s: it cannot be read: %s", options->name, strerrordesc_np(-r));
-	return r;
+	forget_surplus(overlay);
+	for (uint64_t i = 0; i < overlay->bitmap_size / sizeof(uint64_t); i++)
+		overlay->held += (uint64_t)__builtin_popcountll(word_of(overlay, i));
+	return 0;
 }
 
 static int open_file(struct overlay *overlay, const struct overlay_options *options, struct error_detail *detail)
@@ -170,7 +133,7 @@ static int open_file(struct overlay *overlay, const struct overlay_options *opti
 	}
 
 	return status.st_size == 0 ? create(overlay, options->name, detail)
-				   : load(overlay, (uint64_t)status.st_size, options, detail);
+				   : load(overlay, (uint64_t)status.st_size, options->name, detail);
 }
 
 int overlay_open(const struct overlay_options *options, struct overlay *ret_overlay, struct error_detail *detail)
@@ -190,9 +153,9 @@ int overlay_open(const struct overlay_options *options, struct overlay *ret_over
 	overlay.bitmap_size = round_up(overlay.clusters, CLUSTERS_PER_PIECE) / 8;
 	overlay.data_offset = OVERLAY_CLUSTER + overlay.bitmap_size;
 	overlay.bitmap = calloc(1, overlay.bitmap_size);
-	overlay.pieces = calloc(1, piece_count(&overlay));
+	overlay.unsaved = calloc(1, overlay.bitmap_size / OVERLAY_CLUSTER);
 
-	r = overlay.bitmap && overlay.pieces ? open_file(&overlay, options, detail) : -ENOMEM;
+	r = overlay.bitmap && overlay.unsaved ? open_file(&overlay, options, detail) : -ENOMEM;
 	if (r < 0) {
 		overlay_release(&overlay);
 		return r;
@@ -205,7 +168,7 @@ int overlay_open(const struct overlay_options *options, struct overlay *ret_over
 void overlay_release(struct overlay *overlay)
 {
 	free(overlay->bitmap);
-	free(overlay->pieces);
+	free(overlay->unsaved);
 	*overlay = (struct overlay){ 0 };
 }
 
@@ -242,28 +205,28 @@ void overlay_hold(struct overlay *overlay, uint64_t first, uint64_t last)
 		if (overlay_holds(overlay, i))
 			continue;
 		overlay->bitmap[i / 8] |= (uint8_t)(1U << (i % 8));
-		overlay->pieces[i / CLUSTERS_PER_PIECE] = PIECE_UNSAVED;
+		overlay->unsaved[i / CLUSTERS_PER_PIECE] = 1;
 		overlay->held++;
 	}
 }
 
 bool overlay_is_changed(const struct overlay *overlay)
 {
-	return memchr(overlay->pieces, PIECE_UNSAVED, piece_count(overlay)) != NULL;
+	return memchr(overlay->unsaved, 1, overlay->bitmap_size / OVERLAY_CLUSTER) != NULL;
 }
 
 int overlay_save(struct overlay *overlay)
 {
-	for (uint64_t i = 0; i < piece_count(overlay); i++) {
+	for (uint64_t i = 0; i < overlay->bitmap_size / OVERLAY_CLUSTER; i++) {
 		int r;
 
-		if (overlay->pieces[i] != PIECE_UNSAVED)
+		if (!overlay->unsaved[i])
 			continue;
 		r = file_write(overlay->file, OVERLAY_CLUSTER + i * OVERLAY_CLUSTER,
 			       overlay->bitmap + i * OVERLAY_CLUSTER, OVERLAY_CLUSTER);
 		if (r < 0)
 			return r;
-		overlay->pieces[i] = PIECE_SAME;
+		overlay->unsaved[i] = 0;
 	}
 
 	return 0;

@@ -17,6 +17,8 @@
 #define OVERLAY_CLUSTER 4096 /* bytes that are copied as one */
 #define OVERLAY_IMAGE_MAX \
 	(UINT64_C(1) << 41) /* bytes of the largest image that can have an overlay: its bitmap is 64 MiB */
+#define OVERLAY_FILE_MAX \
+	(OVERLAY_CLUSTER + (UINT64_C(64) << 20) + OVERLAY_IMAGE_MAX) /* bytes of the file that it has then */
 #define OVERLAY_NO_CLUSTER UINT64_MAX
 
 enum overlay_mode {
@@ -39,11 +41,11 @@ struct overlay {
 	uint64_t image_size;  /* bytes; a multiple of 512 */
 	uint64_t data_offset; /* where the disk's first byte lies in the file */
 	uint64_t clusters;    /* of the disk, the last of which may be a part of one */
-	uint64_t held;        /* clusters that the bitmap names; not counted for OVERLAY_READ */
+	uint64_t held;        /* clusters that the bitmap names */
 	uint64_t held_max;    /* how many it may name */
 	uint64_t bitmap_size; /* bytes; whole clusters */
 	uint8_t *bitmap;
-	uint8_t *pieces; /* of each cluster of the bitmap: how it stands to the file; overlay.c */
+	uint8_t *unsaved; /* of each cluster of the bitmap: does the file lack a change? */
 };
 
 /*
@@ -56,12 +58,6 @@ int overlay_open(const struct overlay_options *options, struct overlay *ret_over
 
 /* Release the memory, and become none; unsaved changes of the bitmap are lost. The file stays open, the caller's. */
 void overlay_release(struct overlay *overlay);
-
-/*
- * Have the part of the bitmap in memory that tells of the clusters [first, last]; what is below asks for that, of an
- * overlay that was opened with OVERLAY_READ. Takes a zeroed one. Returns 0 or -errno.
- */
-int overlay_load(struct overlay *overlay, uint64_t first, uint64_t last);
 
 /* Does the overlay hold this cluster? */
 bool overlay_holds(const struct overlay *overlay, uint64_t cluster);

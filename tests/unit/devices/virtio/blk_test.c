@@ -28,10 +28,10 @@ static struct driver driver;
 static int image;
 static uint16_t used;
 
-static struct virtio_blk *open_layers(int base, int overlay, bool read_only, const struct rate_limit_options *limit)
+static struct virtio_blk *open_blk(bool read_only, int overlay, const struct rate_limit_options *limit)
 {
 	struct virtio_blk_options options = {
-		.disk = { .image = dup(image), .base = base, .overlay = overlay, .read_only = read_only },
+		.disk = { .image = dup(image), .base = -1, .overlay = overlay, .read_only = read_only },
 		.serial = "disk-0123456789",
 	};
 	struct error_detail detail = { 0 };
@@ -42,11 +42,6 @@ static struct virtio_blk *open_layers(int base, int overlay, bool read_only, con
 	cr_assert_eq(virtio_blk_new(0, &ring.memory, &opened), 0);
 	cr_assert_eq(virtio_blk_configure(opened, &options, &detail), 0, "%s", detail.text);
 	return opened;
-}
-
-static struct virtio_blk *open_blk(bool read_only, int overlay, const struct rate_limit_options *limit)
-{
-	return open_layers(-1, overlay, read_only, limit);
 }
 
 static void free_blk(struct virtio_blk *freed)
@@ -454,50 +449,6 @@ Test(virtio_blk, a_clone_goes_on_with_its_own_overlay)
 	cr_assert_eq(ring.memory.host[DATA + 512], 17);
 	cr_assert_eq(pread(image, state, 1, 8 * 512), 1);
 	cr_assert_eq(state[0], 9, "the image is as it was");
-}
-
-/* The machine goes on, and its clone with what the disk was at the pause. */
-Test(virtio_blk, a_clone_stands_on_what_was_kept)
-{
-	struct error_detail detail = { 0 };
-	int kept = memfd_create("kept", MFD_CLOEXEC);
-
-	free_blk(blk);
-	start(open_blk(false, memfd_create("overlay", MFD_CLOEXEC), NULL));
-	memset(ring.memory.host + DATA, 0x11, 4096);
-	cr_assert_eq(request(VIRTIO_BLK_T_OUT, 8, 4096, false), VIRTIO_BLK_S_OK);
-	cr_assert_eq(virtio_blk_copy_overlay(blk, kept, &detail), -EBUSY);
-	cr_assert_not_null(strstr(detail.text, "runs"), "%s", detail.text);
-	driver_pause(&driver);
-	cr_assert_eq(virtio_blk_copy_overlay(blk, kept, &detail), 0, "%s", detail.text);
-	driver_resume(&driver);
-	memset(ring.memory.host + DATA, 0x22, 4096);
-	cr_assert_eq(request(VIRTIO_BLK_T_OUT, 8, 4096, false), VIRTIO_BLK_S_OK);
-	free_blk(blk);
-
-	start(open_layers(kept, memfd_create("overlay", MFD_CLOEXEC), false, NULL));
-	memset(ring.memory.host + DATA, 0x33, 512);
-	cr_assert_eq(request(VIRTIO_BLK_T_OUT, 9, 512, false), VIRTIO_BLK_S_OK);
-	cr_assert_eq(request(VIRTIO_BLK_T_IN, 7, 2048, true), VIRTIO_BLK_S_OK);
-	cr_assert_eq(ring.memory.host[DATA], 8, "the image");
-	cr_assert_eq(ring.memory.host[DATA + 512], 0x11, "what was kept");
-	cr_assert_eq(ring.memory.host[DATA + 1024], 0x33, "its own");
-	cr_assert_eq(ring.memory.host[DATA + 1536], 0x11);
-}
-
-Test(virtio_blk, what_is_written_in_place_or_absent_is_not_kept)
-{
-	struct error_detail detail = { 0 };
-	int kept = memfd_create("kept", MFD_CLOEXEC);
-	struct virtio_blk *absent;
-
-	driver_pause(&driver);
-	cr_assert_eq(virtio_blk_copy_overlay(blk, kept, &detail), -EOPNOTSUPP);
-	cr_assert_not_null(strstr(detail.text, "in place"), "%s", detail.text);
-	cr_assert_eq(virtio_blk_new(1, &ring.memory, &absent), 0);
-	cr_assert_eq(virtio_blk_copy_overlay(absent, kept, &detail), -ENODEV);
-	free_blk(absent);
-	close(kept);
 }
 
 Test(virtio_blk, a_disk_of_another_size_cannot_go_on)
