@@ -23,10 +23,11 @@
 		.name = "total_us", .type = RESULT_INT,                                \
 		.description = "microseconds from the request's arrival to its answer" \
 	}
-#define FIELD_SHAPE                                                              \
-	{                                                                        \
-		.name = "shape", .type = RESULT_STRING,                          \
-		.description = "vCPUs, MiB and CPU template, such as 1x128-host" \
+#define FIELD_SHAPE                                                                                                      \
+	{                                                                                                                \
+		.name = "shape", .type = RESULT_STRING,                                                                  \
+		.description =                                                                                           \
+			"vCPUs, MiB, CPU template and devices, such as 1x128-host or 2x256-host+1d+1n+vsock+rng+balloon" \
 	}
 #define FIELD_VCPUS                                 \
 	{                                           \
@@ -39,6 +40,13 @@
 #define FIELD_TEMPLATE                                                                           \
 	{                                                                                        \
 		.name = "cpu_template", .type = RESULT_STRING, .description = "host or portable" \
+	}
+#define FIELDS_DEVICES                                                                          \
+	{ .name = "drives", .type = RESULT_INT, .description = "disks" },                       \
+		{ .name = "net", .type = RESULT_INT, .description = "network interfaces" },     \
+		{ .name = "vsock", .type = RESULT_INT }, { .name = "rng", .type = RESULT_INT }, \
+	{                                                                                       \
+		.name = "balloon", .type = RESULT_INT                                           \
 	}
 #define FIELD_VM_STATE                                                                                             \
 	{                                                                                                          \
@@ -62,7 +70,7 @@
 		{ .name = "path",                                                                              \
 		  .type = RESULT_STRING,                                                                       \
 		  .description = "the folder that holds state.json and memory.snap" },                         \
-		FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE,                                        \
+		FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE, FIELDS_DEVICES,                        \
 		{ .name = "created", .type = RESULT_STRING, .description = "RFC 3339, UTC" },                  \
 		{ .name = "state_crc64",                                                                       \
 		  .type = RESULT_STRING,                                                                       \
@@ -77,7 +85,7 @@
 		  .type = RESULT_STRING,                                                                              \
 		  .nullable = true,                                                                                   \
 		  .description = "the label that its client gave it" },                                               \
-		FIELD_VM_STATE, FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE,                               \
+		FIELD_VM_STATE, FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE, FIELDS_DEVICES,               \
 		{ .name = "snapshot",                                                                                 \
 		  .type = RESULT_STRING,                                                                              \
 		  .nullable = true,                                                                                   \
@@ -95,7 +103,7 @@
 	}
 
 #define FIELDS_SHAPE                                                                                                \
-	FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE,                                                     \
+	FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE, FIELDS_DEVICES,                                     \
 		{ .name = "min", .type = RESULT_INT, .description = "slots kept warm" },                            \
 		{ .name = "max",                                                                                    \
 		  .type = RESULT_INT,                                                                               \
@@ -179,6 +187,10 @@ const struct result_field result_snapshot_list[] = {
 
 const struct result_field result_snapshot_inspect[] = {
 	FIELDS_SNAPSHOT,
+	{ .name = "devices",
+	  .type = RESULT_OBJECT,
+	  .nullable = true,
+	  .description = "what was behind the VM's devices, as vm.boot takes it; null: that is not known here" },
 	{ .name = "metadata",
 	  .type = RESULT_OBJECT,
 	  .description = "what else is known: format, data bytes, chunks, host" },

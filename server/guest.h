@@ -47,6 +47,7 @@ struct guest {
 	struct kernel *kernel;          /* what it was booted with, held; NULL: it was not */
 	uint64_t holder;                /* as whom it holds the snapshot or the kernel */
 	struct devices *devices;        /* NULL before it has started */
+	uint32_t stills;                /* snapshots in the making that count on it not to be resumed */
 	bool cold;
 	bool detached;
 	bool leased; /* to a connection that is there */

@@ -16,6 +16,7 @@
 #include "server/cleanup.h"
 #include "server/clock.h"
 #include "server/connection.h"
+#include "server/devices/devices.h"
 #include "server/file_thread.h"
 #include "server/http.h"
 #include "server/kernels.h"
@@ -135,6 +136,8 @@ static int make_parts(struct server *server, struct error_detail *detail)
 		error = snapshots_open(server, &server->snapshots, detail);
 	if (!error)
 		error = kernels_open(server, &server->kernels, detail);
+	if (!error)
+		devices_sweep(server);
 	if (!error)
 		error = make_demo_image(&server->demo_image);
 	/* The zygote is forked here: before there is a second thread. */

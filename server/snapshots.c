@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "server/cleanup.h"
+#include "server/devices/record.h"
 #include "server/file_thread.h"
 #include "server/guest.h"
 #include "server/log.h"
@@ -91,12 +92,18 @@ static int add_pending(void *opaque, const char *name, const char *path, json_t 
 {
 	struct snapshots *snapshots = opaque;
 	struct pending *pending = calloc(1, sizeof(*pending));
+	struct error_detail detail = { "" };
 
 	if (!pending)
 		return -ENOMEM;
 	pending->name = strdup(name);
 	pending->path = strdup(path);
-	pending->devices = json_incref(devices);
+	/* A record that is none is as if there were none: a restore must then be told what is behind the devices. */
+	if (devices && record_check(devices, &detail))
+		log_error("devices of a snapshot not known", log_text("snapshot", name),
+			  log_text("detail", detail.text));
+	else
+		pending->devices = json_incref(devices);
 	STAILQ_INSERT_TAIL(&snapshots->pending, pending, link);
 	return pending->name && pending->path ? 0 : -ENOMEM;
 }

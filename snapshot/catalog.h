@@ -23,7 +23,7 @@
 #define CATALOG_TEXT_MAX (UINT64_C(64) << 20)
 
 #define CATALOG_OVERLAYS    MACHINE_DISKS_MAX
-#define CATALOG_DEVICES_MAX 131072
+#define CATALOG_DEVICES_MAX 262144
 
 /* What the loader said of a snapshot: its own words about a hostile file, in bounds. */
 struct catalog_summary {

@@ -53,13 +53,18 @@ void method_snapshot_inspect(struct call *call)
 {
 	const struct catalog_entry *entry = entry_of_call(call);
 	const struct catalog_summary *summary;
-	json_t *json;
+	json_t *json, *devices;
 
 	if (!entry)
 		return;
 
 	summary = catalog_entry_summary(entry);
+	devices = json_object_get(catalog_entry_devices(entry), "parameters");
 	json = snapshot_entry_to_json(call->server, entry);
+	if (json && json_object_set_new(json, "devices", devices ? json_incref(devices) : json_null())) {
+		json_decref(json);
+		json = NULL;
+	}
 	if (json && json_object_set_new(json, "metadata",
 					json_pack("{s:i, s:I, s:I, s:I, s:b}", "format", SNAPSHOT_FORMAT,
 						  "memory_bytes", (json_int_t)summary->shape.memory_size, "chunks",

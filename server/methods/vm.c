@@ -136,6 +136,12 @@ void method_vm_pause(struct call *call)
 
 void method_vm_resume(struct call *call)
 {
+	const struct guest *vm = guest_find(call->server, param_string(call->params, "vm"));
+
+	if (vm && vm->stills > 0) {
+		call_fail_with(call, RPC_WRONG_VM_STATE, "%s stands still until its snapshot is published", vm->id);
+		return;
+	}
 	change_state(call, "resumed", pool_vm_resume);
 }
 
