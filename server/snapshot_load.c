@@ -83,7 +83,13 @@ void snapshot_loaded_close(struct snapshot_loaded *loaded)
 	for (i = 0; i < SNAPSHOT_OVERLAYS; i++)
 		if (loaded->overlays[i] >= 0)
 			(void)close(loaded->overlays[i]);
-	*loaded = SNAPSHOT_LOADED_NONE;
+	snapshot_loaded_forget(loaded);
+}
+
+void snapshot_loaded_forget(struct snapshot_loaded *loaded)
+{
+	loaded->memory = loaded->state = -1;
+	memset(loaded->overlays, -1, sizeof(loaded->overlays));
 }
 
 struct catalog_registration snapshot_loaded_registration(const struct snapshot_loaded *loaded, const char *name,

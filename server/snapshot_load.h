@@ -31,8 +31,9 @@ struct snapshot_loaded {
 	}
 _Static_assert(SNAPSHOT_OVERLAYS == 8, "as many as SNAPSHOT_LOADED_NONE names");
 
-/* Close its descriptors. */
+/* Close its descriptors; or forget them: they are another's now. */
 void snapshot_loaded_close(struct snapshot_loaded *loaded);
+void snapshot_loaded_forget(struct snapshot_loaded *loaded);
 
 /*
  * What the catalog is to be given for it. Strings and devices (or NULL) are not copied here; the catalog takes the

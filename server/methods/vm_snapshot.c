@@ -202,7 +202,7 @@ static void record(struct taking *taking)
 		catalog_register(snapshots_catalog(snapshots), &registration, taking->overwrite, NULL, &taking->detail);
 
 	if (!error) {
-		taking->loaded = SNAPSHOT_LOADED_NONE;
+		snapshot_loaded_forget(&taking->loaded);
 		event_bus_publish(&taking->server->events, EVENT_SNAPSHOT,
 				  json_pack("{s:s, s:s, s:s}", "event", "registered", "name", taking->name, "path",
 					    taking->path));
