@@ -115,9 +115,9 @@ Test(method_validate, positions_map_to_the_order_of_the_table)
 	accept("snapshot.register", "[\"py312\", \"/srv/py312\"]", "{\"name\": \"py312\", \"path\": \"/srv/py312\"}");
 	accept("vm.restore", "[\"py312\", null, true]",
 	       "{\"snapshot\": \"py312\", \"detach\": true, \"temperature\": \"any\", \"resume\": true, \"clock\": \"continue\"}");
-	accept("vm.restore", "[null, \"/srv/a\", null, \"warm\", null, null, 100]",
+	accept("vm.restore", "[null, \"/srv/a\", null, \"warm\", null, null, null, null, null, null, null, 100]",
 	       "{\"snapshot_path\": \"/srv/a\", \"detach\": false, \"temperature\": \"warm\", \"resume\": true, "
-	       "\"deadline_ms\": 100}");
+	       "\"clock\": \"continue\", \"deadline_ms\": 100}");
 	refuse("snapshot.register", "[\"/srv/py312\", \"py312\"]", "name");
 	refuse("vm.pause", "[\"vm-1\", 5, 6]", "");
 	refuse("server.ping", "[0, null]", "");
