@@ -247,7 +247,7 @@ static int make_parts(struct snapshots *snapshots, struct error_detail *detail)
 	if (error)
 		return error;
 
-	if (publish_sweep(snapshots->folder, &removed) == 0 && removed > 0)
+	if (publish_sweep(snapshots->folder, &snapshot_folder_form, &removed) == 0 && removed > 0)
 		log_info("swept what an earlier daemon left", log_number("folders", removed));
 	return 0;
 }

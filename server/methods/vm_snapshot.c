@@ -296,8 +296,8 @@ static int begin(void *opaque)
 	struct taking *taking = opaque;
 	int at = taking->name ? snapshots_folder(taking->server->snapshots) : AT_FDCWD;
 
-	return publication_begin(at, taking->name ? taking->name : taking->path, taking->overwrite,
-				 &taking->publication, &taking->detail);
+	return publication_begin(at, taking->name ? taking->name : taking->path, &snapshot_folder_form,
+				 taking->overwrite, &taking->publication, &taking->detail);
 }
 
 static void on_begun(void *opaque, int result)
@@ -316,8 +316,8 @@ static void on_begun(void *opaque, int result)
 		(void)rpc_error_set(&taking->error, RPC_NOT_FOUND, "%s has ended meanwhile", taking->vm);
 		give_up(taking);
 	} else {
-		snapshot = (struct pool_snapshot){ .state_file = taking->publication.state,
-						   .memory_file = taking->publication.memory,
+		snapshot = (struct pool_snapshot){ .state_file = taking->publication.files[SNAPSHOT_FILE_STATE],
+						   .memory_file = taking->publication.files[SNAPSHOT_FILE_MEMORY],
 						   .resume = taking->resume };
 		pool_vm_snapshot(vm->pool_vm, &snapshot, on_progress, on_written, taking);
 	}
