@@ -57,4 +57,6 @@ const struct message_description message_table[MESSAGE_TYPE_COUNT] = {
 	[MESSAGE_LOADER_READY] = { "loader_ready", 0, 0 },
 	[MESSAGE_LOAD] = { "load", PAYLOAD(load), 2 },
 	[MESSAGE_LOADED] = { "loaded", PAYLOAD(loaded), 1 },
+	[MESSAGE_KERNEL_LOAD] = { "kernel_load", 0, 3 },
+	[MESSAGE_KERNEL_LOADED] = { "kernel_loaded", PAYLOAD(kernel_loaded), 0 },
 };

@@ -20,6 +20,7 @@
 #define MESSAGE_FDS_MAX     3
 #define MESSAGE_CONSOLE_MAX 4096 /* bytes of console data in one message */
 #define MESSAGE_TEXT_MAX    256
+#define MESSAGE_SHA256_SIZE 32
 #define MESSAGE_PHASE_NONE  UINT64_MAX
 
 /* The phases of a start, in the order in which they happen. */
@@ -75,6 +76,8 @@ enum message_type {
 	MESSAGE_LOADER_READY,
 	MESSAGE_LOAD,   /* fds: state.json, memory.snap */
 	MESSAGE_LOADED, /* fd: sealed state */
+	MESSAGE_KERNEL_LOAD, /* fds: a kernel's file; empty files, open for reading and writing: for its copy and for its ELF */
+	MESSAGE_KERNEL_LOADED, /* both are written */
 	MESSAGE_TYPE_COUNT,
 };
 
@@ -218,6 +221,21 @@ struct message_loaded {
 	uint32_t padding;
 };
 
+/* What a kernel's file is: as kvm/linux/kernel_image.h has it, for the file and for the ELF that came out of it. */
+struct message_kernel_loaded {
+	uint32_t format;      /* enum kernel_format, of the file */
+	uint32_t packing;     /* enum kernel_packing: of a bzImage's payload; of an ELF KERNEL_PACKING_NONE */
+	uint32_t entries;     /* bits 1 << enum kernel_entry, at least one */
+	uint32_t protocol;    /* of a bzImage's boot protocol: 0x020f is 2.15; of an ELF 0 */
+	uint32_t cmdline_max; /* bytes, without the terminating NUL */
+	uint32_t padding;
+	uint64_t image_size;  /* bytes of the file and its copy */
+	uint64_t elf_size;    /* bytes of the ELF that came out of it; 0: none did, or the file is an ELF itself */
+	uint64_t memory_size; /* bytes of guest memory that it needs before it reads the memory map */
+	uint8_t sha256[MESSAGE_SHA256_SIZE]; /* of the file */
+	char version[MESSAGE_TEXT_MAX];      /* terminated, printable ASCII once received; "": it has none */
+};
+
 union message_payload {
 	struct message_host host;
 	struct message_fork fork;
@@ -236,6 +254,7 @@ union message_payload {
 	struct message_exited exited;
 	struct message_load load;
 	struct message_loaded loaded;
+	struct message_kernel_loaded kernel_loaded;
 };
 
 struct message {
@@ -256,6 +275,7 @@ extern const struct message_description message_table[MESSAGE_TYPE_COUNT];
 _Static_assert(sizeof(struct message_header) == 24, "the header is part of the protocol");
 _Static_assert(sizeof(struct message_phases) == sizeof(uint64_t) * (MESSAGE_PHASE_COUNT + 2), "no holes");
 _Static_assert(sizeof(struct message_console_data) == 24 + MESSAGE_CONSOLE_MAX, "no holes");
+_Static_assert(sizeof(struct message_kernel_loaded) == 48 + MESSAGE_SHA256_SIZE + MESSAGE_TEXT_MAX, "no holes");
 _Static_assert(sizeof(struct message_text) == 40 + MESSAGE_TEXT_MAX, "no holes");
 
 #endif

@@ -43,6 +43,8 @@ struct asked {
 	int state;
 	struct message_snapshot_done snapshot;
 	struct message_loaded loaded;
+	struct message_kernel_loaded kernel;
+	unsigned steps; /* of progress */
 };
 
 void harness_open(struct harness *harness);
@@ -76,5 +78,7 @@ void asked_read(void *opaque, const struct pool_result *result, uint64_t offset,
 		uint32_t size);
 void asked_snapshot(void *opaque, const struct pool_result *result, const struct message_snapshot_done *times);
 void asked_load(void *opaque, const struct pool_result *result, int state, const struct message_loaded *loaded);
+void asked_kernel(void *opaque, const struct pool_result *result, const struct message_kernel_loaded *loaded);
+void asked_progress(void *opaque, uint64_t done, uint64_t total);
 
 #endif
