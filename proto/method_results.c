@@ -2,7 +2,7 @@
 /*
  * What the methods answer with.
  *
- * Shapes, snapshots and VMs have one set of fields each, which every method that shows one begins with; the macros
+ * Shapes, snapshots, kernels and VMs have one set of fields each, which every method that shows one begins with; the macros
  * exist because a C array cannot include another.
  */
 #include "proto/method_results.h"
@@ -193,6 +193,61 @@ const struct result_field result_snapshot_remove[] = {
 	{ .name = "name", .type = RESULT_STRING },
 	{ .name = "removed", .type = RESULT_BOOL },
 	{ .name = "files_removed", .type = RESULT_BOOL },
+	FIELDS_END,
+};
+
+#define FIELDS_KERNEL                                                                                                 \
+	{ .name = "name", .type = RESULT_STRING },                                                                    \
+		{ .name = "version",                                                                                  \
+		  .type = RESULT_STRING,                                                                              \
+		  .nullable = true,                                                                                   \
+		  .description = "what it says of itself; null: nothing" },                                           \
+		{ .name = "format", .type = RESULT_STRING, .description = "of the file: bzimage or elf" },            \
+		{ .name = "entries",                                                                                  \
+		  .type = RESULT_STRING_ARRAY,                                                                        \
+		  .description = "the ways into it: bzimage, elf64, pvh" },                                           \
+		{ .name = "default_entry", .type = RESULT_STRING, .description = "the one that costs a boot least" }, \
+		{ .name = "image_bytes", .type = RESULT_INT, .description = "of the file" },                          \
+		{ .name = "cmdline",                                                                                  \
+		  .type = RESULT_STRING,                                                                              \
+		  .nullable = true,                                                                                   \
+		  .description = "the default command line; null: none" },                                            \
+		{ .name = "sha256", .type = RESULT_STRING, .description = "of the file, 64 hexadecimal digits" },     \
+		{ .name = "added", .type = RESULT_STRING, .description = "RFC 3339, UTC" },                           \
+	{                                                                                                             \
+		.name = "users", .type = RESULT_STRING_ARRAY, .description = "ids of the VMs that hold it"            \
+	}
+
+static const struct result_field kernel_fields[] = { FIELDS_KERNEL, FIELDS_END };
+
+const struct result_field result_kernel[] = {
+	FIELDS_KERNEL,
+	{ .name = "boot_protocol",
+	  .type = RESULT_STRING,
+	  .nullable = true,
+	  .description = "of a bzImage, such as 2.15; null: it is an ELF" },
+	{ .name = "packing",
+	  .type = RESULT_STRING,
+	  .nullable = true,
+	  .description = "of a bzImage: gzip, xz, zstd, lz4, ...; null: it is an ELF" },
+	{ .name = "vmlinux_bytes",
+	  .type = RESULT_INT,
+	  .description = "of the ELF that came out of a bzImage; 0: none did, or the file is one" },
+	{ .name = "memory_bytes",
+	  .type = RESULT_INT,
+	  .description = "guest memory that it needs before it reads the memory map" },
+	{ .name = "cmdline_max", .type = RESULT_INT, .description = "bytes of the longest command line that it takes" },
+	FIELDS_END,
+};
+
+const struct result_field result_kernel_list[] = {
+	{ .name = "kernels", .type = RESULT_OBJECT_ARRAY, .fields = kernel_fields },
+	FIELDS_END,
+};
+
+const struct result_field result_kernel_remove[] = {
+	{ .name = "name", .type = RESULT_STRING },
+	{ .name = "removed", .type = RESULT_BOOL },
 	FIELDS_END,
 };
 

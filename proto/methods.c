@@ -13,6 +13,7 @@
 #define NAME_MAX_BYTES    64
 #define PATH_MAX_BYTES    4000 /* room for a file's name after it within PATH_MAX */
 #define VM_ID_MAX_BYTES   32
+#define CMDLINE_MAX_BYTES 2047
 #define CONSOLE_MAX_BYTES 65536
 #define CONSOLE_MAX_TEXT  (CONSOLE_MAX_BYTES / 3 * 4 + 4) /* as base64 */
 
@@ -22,7 +23,7 @@ static const char *const temperatures[] = { "any", "warm", "cold", NULL };
 static const char *const wait_reasons[] = { "ready", "event", "exit", NULL };
 static const char *const console_actions[] = { "read", "write", NULL };
 static const char *const encodings[] = { "utf8", "base64", NULL };
-static const char *const event_kinds[] = { "vm", "snapshot", "pool", "server", NULL };
+static const char *const event_kinds[] = { "vm", "snapshot", "kernel", "pool", "server", NULL };
 
 #define PARAM_VM                                                                                          \
 	{                                                                                                 \
@@ -127,6 +128,31 @@ static const struct param params_snapshot_remove[] = {
 	  .description = "Wait until no VM runs from it; else that is an error that names the VMs" },
 	PARAMS_END,
 };
+
+#define PARAM_KERNEL_NAME                                                                                  \
+	{                                                                                                  \
+		.name = "name", .type = PARAM_STRING, .kind = STRING_NAME, .required = true, .minimum = 1, \
+		.maximum = NAME_MAX_BYTES, .description = "The kernel's name"                              \
+	}
+static const struct param params_kernel_add[] = {
+	PARAM_KERNEL_NAME,
+	{ .name = "path",
+	  .type = PARAM_STRING,
+	  .kind = STRING_PATH,
+	  .required = true,
+	  .role = ROLE_ADMIN,
+	  .minimum = 1,
+	  .maximum = PATH_MAX_BYTES,
+	  .description = "A bzImage or an ELF vmlinux; it is copied" },
+	{ .name = "cmdline",
+	  .type = PARAM_STRING,
+	  .kind = STRING_TEXT,
+	  .maximum = CMDLINE_MAX_BYTES,
+	  .description = "The command line for boots that give none: printable ASCII" },
+	PARAMS_END,
+};
+
+static const struct param params_kernel_name[] = { PARAM_KERNEL_NAME, PARAMS_END };
 
 static const struct param params_vm_boot[] = {
 	{ .name = "image",
@@ -298,8 +324,8 @@ static const struct param params_events_subscribe[] = {
 	  .type = PARAM_ENUM_ARRAY,
 	  .values = event_kinds,
 	  .minimum = 1,
-	  .maximum = 4,
-	  .default_json = "[\"vm\", \"snapshot\", \"pool\", \"server\"]",
+	  .maximum = 5,
+	  .default_json = "[\"vm\", \"snapshot\", \"kernel\", \"pool\", \"server\"]",
 	  .description = "What to be told of" },
 	PARAMS_END,
 };
@@ -331,6 +357,14 @@ static const enum rpc_code errors_snapshot[] = {
 };
 static const enum rpc_code errors_remove[] = {
 	RPC_NOT_FOUND, RPC_SNAPSHOT_IN_USE, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
+};
+static const enum rpc_code errors_kernel_add[] = {
+	RPC_ALREADY_EXISTS,      RPC_NOT_FOUND,      RPC_INVALID_ARGUMENT, RPC_RESOURCE_EXHAUSTED,
+	RPC_FAILED_PRECONDITION, RPC_POOL_EXHAUSTED, RPC_WORKER_DIED,      RPC_OK,
+};
+static const enum rpc_code errors_kernel[] = { RPC_NOT_FOUND, RPC_OK };
+static const enum rpc_code errors_kernel_remove[] = {
+	RPC_NOT_FOUND, RPC_KERNEL_IN_USE, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
 };
 static const enum rpc_code errors_configure[] = { RPC_RESOURCE_EXHAUSTED, RPC_OK };
 static const enum rpc_code errors_subscribe[] = { RPC_RESOURCE_EXHAUSTED, RPC_OK };
@@ -403,6 +437,34 @@ static const struct method methods[] = {
 	  .result = result_snapshot_remove,
 	  .result_description = "What was removed",
 	  .errors = errors_remove },
+
+	{ .name = "kernel.add",
+	  .role = ROLE_ADMIN,
+	  .flags = METHOD_PROGRESS | METHOD_LONG,
+	  .summary = "Copy a Linux kernel into the store, checked and unpacked, under a name to boot it by",
+	  .params = params_kernel_add,
+	  .result = result_kernel,
+	  .result_description = "The kernel",
+	  .errors = errors_kernel_add },
+	{ .name = "kernel.list",
+	  .role = ROLE_OBSERVE,
+	  .summary = "List the kernels of the store",
+	  .result = result_kernel_list,
+	  .result_description = "The kernels, by name" },
+	{ .name = "kernel.inspect",
+	  .role = ROLE_OBSERVE,
+	  .summary = "Show all that is known of a kernel",
+	  .params = params_kernel_name,
+	  .result = result_kernel,
+	  .result_description = "The kernel",
+	  .errors = errors_kernel },
+	{ .name = "kernel.remove",
+	  .role = ROLE_ADMIN,
+	  .summary = "Delete a kernel that no VM holds",
+	  .params = params_kernel_name,
+	  .result = result_kernel_remove,
+	  .result_description = "What was removed",
+	  .errors = errors_kernel_remove },
 
 	{ .name = "vm.boot",
 	  .role = ROLE_RUN,

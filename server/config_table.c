@@ -34,7 +34,7 @@ const struct config_option config_options[] = {
 	{ "socket_group", VALUE(CONFIG_OPTIONAL_GROUP, socket_group, "\"\""),
 	  .help = "group of both sockets; \"\" leaves it as the daemon's" },
 	{ "state_dir", VALUE(CONFIG_PATH, state_dir, "\"/var/lib/ember\""),
-	  .help = "folder of the snapshot catalog and of snapshots that are given a name only" },
+	  .help = "folder of the snapshot catalog, of snapshots that are given a name only, and of the kernel store" },
 	{ "worker.user", VALUE(CONFIG_USER, worker_uid, "65534"),
 	  .help = "what workers and the loader run as where the daemon is root" },
 	{ "worker.group", VALUE(CONFIG_GROUP, worker_gid, "65534"), .help = "likewise" },

@@ -42,7 +42,7 @@ struct guest {
 	char id[GUEST_ID_SIZE];
 	char label[GUEST_LABEL_SIZE];   /* "": none */
 	struct catalog_entry *snapshot; /* what it was restored from, held; NULL: it was booted */
-	uint64_t holder;                /* as whom it holds the snapshot */
+	uint64_t holder;                /* as whom it holds the snapshot; 0: it holds none */
 	bool cold;
 	bool detached;
 	bool leased; /* to a connection that is there */

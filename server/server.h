@@ -45,6 +45,7 @@ struct server {
 	struct file_thread *files;
 	struct pool *pool;
 	struct snapshots *snapshots;
+	struct kernels *kernels;
 	TAILQ_HEAD(, guest) vms; /* in order of their start */
 	json_t *openrpc;         /* rpc.discover's answer; NULL: nobody has asked yet */
 	int demo_image;          /* the demo guest's flat image, in a sealed memory file */
@@ -73,7 +74,7 @@ struct server {
 };
 
 /*
- * Make everything that serves: sockets taken, snapshots, file thread, pool. Blocks until the host has been probed.
+ * Make everything that serves: sockets taken, snapshots, kernels, file thread, pool. Blocks until the host has been probed.
  *
  * config, options  options must outlive the server; config is copied
  * ret_server       the caller ends it with server_free()

@@ -305,6 +305,11 @@ struct catalog *snapshots_catalog(struct snapshots *snapshots)
 	return snapshots->catalog;
 }
 
+int snapshots_open_folder(const struct snapshots *snapshots, const char *name, int *ret_fd, struct error_detail *detail)
+{
+	return open_folder(snapshots->state_dir, name, ret_fd, detail);
+}
+
 int snapshots_folder(const struct snapshots *snapshots)
 {
 	return snapshots->folder;
@@ -424,22 +429,29 @@ static const char *holder_text(const struct server *server, uint64_t holder, cha
 	if (!(holder & START_HOLDER))
 		return guest_id_text(holder, text);
 	TAILQ_FOREACH(vm, &server->vms, link)
-		if (vm->snapshot && vm->holder == holder)
+		if (vm->holder == holder)
 			return vm->id;
 	return "starting";
 }
 
-json_t *snapshot_users(const struct server *server, const struct catalog_entry *entry)
+json_t *holders_to_json(const struct server *server, const uint64_t *holders, size_t count)
 {
 	cleanup_json json_t *users = json_array();
 	char text[GUEST_ID_SIZE];
-	size_t count, i;
-	const uint64_t *holders = catalog_entry_holders(entry, &count);
+	size_t i;
 
 	for (i = 0; i < count; i++)
 		if (json_array_append_new(users, json_string(holder_text(server, holders[i], text))))
 			return NULL;
 	return steal_pointer(users);
+}
+
+json_t *snapshot_users(const struct server *server, const struct catalog_entry *entry)
+{
+	size_t count;
+	const uint64_t *holders = catalog_entry_holders(entry, &count);
+
+	return holders_to_json(server, holders, count);
 }
 
 json_t *snapshot_to_json(const char *name, const char *path, const struct catalog_summary *summary, json_t *users)

@@ -21,6 +21,11 @@ void method_snapshot_inspect(struct call *call);
 void method_snapshot_verify(struct call *call);
 void method_snapshot_remove(struct call *call);
 
+void method_kernel_add(struct call *call);
+void method_kernel_list(struct call *call);
+void method_kernel_inspect(struct call *call);
+void method_kernel_remove(struct call *call);
+
 void method_vm_boot(struct call *call);
 void method_vm_restore(struct call *call);
 void method_vm_pause(struct call *call);

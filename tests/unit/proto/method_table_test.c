@@ -18,6 +18,7 @@
 static const char *const promised_methods[] = {
 	"server.ping",       "server.info",      "server.drain",     "pool.status",     "pool.configure",
 	"snapshot.register", "snapshot.list",    "snapshot.inspect", "snapshot.verify", "snapshot.remove",
+	"kernel.add",        "kernel.list",      "kernel.inspect",   "kernel.remove",
 	"vm.boot",           "vm.restore",       "vm.pause",         "vm.resume",       "vm.snapshot",
 	"vm.release",        "vm.kill",          "vm.list",          "vm.info",         "vm.wait",
 	"vm.console",        "events.subscribe", "rpc.discover",     "rpc.cancel",

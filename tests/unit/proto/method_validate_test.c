@@ -80,7 +80,7 @@ Test(method_validate, defaults_are_filled_in)
 	       "{\"snapshot\": \"py312\", \"detach\": true, \"temperature\": \"cold\", \"resume\": false}");
 	accept("vm.boot", NULL,
 	       "{\"vcpus\": 1, \"memory_mib\": 128, \"cpu_template\": \"host\", \"detach\": false, \"temperature\": \"any\"}");
-	accept("events.subscribe", NULL, "{\"kinds\": [\"vm\", \"snapshot\", \"pool\", \"server\"]}");
+	accept("events.subscribe", NULL, "{\"kinds\": [\"vm\", \"snapshot\", \"kernel\", \"pool\", \"server\"]}");
 }
 
 Test(method_validate, what_is_unknown_or_missing_is_named)
