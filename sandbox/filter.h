@@ -86,6 +86,11 @@ struct sandbox_rule_set {
 		.name = (set_name), .rules = (table), .count = sizeof(table) / sizeof((table)[0]) \
 	}
 
+#define SANDBOX_CALL_SET(set_name, table, table_count)                            \
+	{                                                                         \
+		.name = (set_name), .calls = (table), .call_count = (table_count) \
+	}
+
 /* ioctl(2) requests that are let through, on any descriptor. */
 struct sandbox_ioctl_set {
 	const char *name;

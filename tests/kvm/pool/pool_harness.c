@@ -104,7 +104,7 @@ static void find_shape(void *opaque, const struct pool_shape_status *status)
 {
 	struct finding *finding = opaque;
 
-	if (status->shape.vcpus == finding->shape->vcpus && status->shape.memory_size == finding->shape->memory_size)
+	if (machine_shape_equal(&status->shape, finding->shape))
 		finding->status = *status;
 }
 
@@ -181,6 +181,15 @@ static void on_output(void *opaque)
 	vm->outputs++;
 }
 
+static void on_vsock_connect(void *opaque, uint32_t port, uint64_t cookie)
+{
+	struct started_vm *vm = opaque;
+
+	vm->connects++;
+	vm->connect_port = port;
+	vm->connect_cookie = cookie;
+}
+
 static void on_exited(void *opaque, const struct message_exited *exited)
 {
 	struct started_vm *vm = opaque;
@@ -220,7 +229,12 @@ struct pool_request *harness_start(struct harness *harness, const struct pool_st
 
 	memset(vm, 0, sizeof(*vm));
 	copy.callbacks = (struct pool_vm_callbacks){
-		.opaque = vm, .signalled = on_signalled, .output = on_output, .exited = on_exited, .gone = on_gone
+		.opaque = vm,
+		.signalled = on_signalled,
+		.output = on_output,
+		.vsock_connect = on_vsock_connect,
+		.exited = on_exited,
+		.gone = on_gone,
 	};
 	request = pool_vm_start(harness->pool, &copy, on_started, vm);
 	cr_assert_not_null(request);
@@ -274,6 +288,15 @@ void asked_snapshot(void *opaque, const struct pool_result *result, const struct
 	asked_done(asked, result);
 	if (times)
 		asked->snapshot = *times;
+}
+
+void asked_balloon(void *opaque, const struct pool_result *result, const struct message_balloon_status *status)
+{
+	struct asked *asked = opaque;
+
+	asked_done(asked, result);
+	if (status)
+		asked->balloon = *status;
 }
 
 void asked_load(void *opaque, const struct pool_result *result, int state, const struct message_loaded *loaded)

@@ -25,6 +25,9 @@ struct started_vm {
 	bool exited;
 	bool gone;
 	unsigned outputs;
+	unsigned connects; /* asked for by a vsock's guest; the last of them: */
+	uint32_t connect_port;
+	uint64_t connect_cookie;
 	struct pool_result result;
 	struct pool_vm *vm; /* NULL again when it is gone */
 	struct pool_started started;
@@ -42,6 +45,7 @@ struct asked {
 	uint32_t size;
 	int state;
 	struct message_snapshot_done snapshot;
+	struct message_balloon_status balloon;
 	struct message_loaded loaded;
 	struct message_kernel_loaded kernel;
 	unsigned steps; /* of progress */
@@ -77,6 +81,7 @@ void asked_done(void *opaque, const struct pool_result *result);
 void asked_read(void *opaque, const struct pool_result *result, uint64_t offset, uint64_t dropped, const uint8_t *data,
 		uint32_t size);
 void asked_snapshot(void *opaque, const struct pool_result *result, const struct message_snapshot_done *times);
+void asked_balloon(void *opaque, const struct pool_result *result, const struct message_balloon_status *status);
 void asked_load(void *opaque, const struct pool_result *result, int state, const struct message_loaded *loaded);
 void asked_kernel(void *opaque, const struct pool_result *result, const struct message_kernel_loaded *loaded);
 void asked_progress(void *opaque, uint64_t done, uint64_t total);

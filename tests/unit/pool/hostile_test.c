@@ -15,43 +15,7 @@
 #include <unistd.h>
 
 #include "kvm/monotonic.h"
-#include "pool_harness.h"
-
-#define REPLY_TIMEOUT_MS 300
-
-static struct harness harness;
-
-static void open_with(const char *ways)
-{
-	cr_assert_eq(setenv("EMBER_IMPOSTOR", ways, 1), 0);
-	harness_open_with(&harness, POOL_ZYGOTE, REPLY_TIMEOUT_MS);
-}
-
-static void close_and_count(void)
-{
-	harness_close(&harness);
-	/* Nobody is left behind: neither alive nor as a zombie. */
-	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
-	cr_assert_eq(errno, ECHILD);
-}
-
-static unsigned open_files(void)
-{
-	unsigned count = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
-
-static void wait_for_event(enum pool_event_kind kind, unsigned count)
-{
-	uint64_t until = monotonic_ns() + UINT64_C(20000000000);
-
-	while (harness.events[kind] < count && monotonic_ns() < until)
-		harness_turn(&harness, 2);
-	cr_assert_geq(harness.events[kind], count, "no %s; last error: %s", pool_event_name(kind), harness.last_error);
-}
+#include "liars.h"
 
 static struct pool_vm *start(struct started_vm *vm)
 {
@@ -113,23 +77,17 @@ Test(hostile, a_shape_whose_workers_end_when_they_are_warm_backs_off_more_and_mo
 	close_and_count();
 }
 
-static void find_pid(void *opaque, const struct pool_worker_status *status)
-{
-	if (status->state == SLOT_WARM)
-		*(pid_t *)opaque = status->pid;
-}
-
 Test(hostile, a_request_for_a_warm_worker_that_is_dead_by_then_waits_for_another)
 {
 	struct machine_shape shape = harness_shape(1, 16);
 	static struct started_vm vm;
 	siginfo_t info;
-	pid_t pid = 0;
+	pid_t pid;
 
 	open_with("");
 	harness_configure(&harness, &shape, 1, 2);
 	harness_wait_warm(&harness, &shape, 1);
-	pool_each_worker(harness.pool, find_pid, &pid);
+	pid = warm_pid();
 	cr_assert_eq(kill(pid, SIGKILL), 0);
 	cr_assert_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
 	(void)harness_boot(&harness, &shape, POOL_TEMPERATURE_ANY, 0, &vm);
@@ -190,6 +148,8 @@ LIES_UNASKED(answers_unasked)
 LIES_UNASKED(exits_twice)
 LIES_UNASKED(exits_oddly)
 LIES_UNASKED(is_a_loader)
+LIES_UNASKED(connects_without_vsock)
+LIES_UNASKED(tells_its_balloon)
 
 /* ---- workers that lie about what they were asked ---- */
 
@@ -245,6 +205,7 @@ LIES_WHEN_ASKED(stands_still, POOL_EVENT_WORKER_STALLED)
 LIES_WHEN_ASKED(goes_back, POOL_EVENT_WORKER_LIED)
 LIES_WHEN_ASKED(goes_on, POOL_EVENT_WORKER_LIED)
 LIES_WHEN_ASKED(writes_much, POOL_EVENT_WORKER_LIED)
+LIES_WHEN_ASKED(has_more_to_do, POOL_EVENT_WORKER_LIED)
 
 Test(hostile, who_waits_behind_a_long_snapshot_is_no_sign_of_a_stall)
 {

@@ -130,7 +130,10 @@ static void lie_while_starting(int channel)
 	struct message message;
 
 	no_phases(&phases);
-	hear(channel, &message);
+	do {
+		hear(channel, &message);
+		message_close_fds(&message);
+	} while (message.header.type != MESSAGE_BOOT && message.header.type != MESSAGE_RESTORE);
 	if (is("worker=never_starts"))
 		sleep_forever();
 	if (is("worker=starts_another"))
@@ -148,7 +151,14 @@ static void lie_unasked(int channel)
 	struct message_signalled signalled = { .number = 7, .count = 1 };
 	struct message_exited exited = { .reason = 0 };
 	struct message_loaded loaded = { 0 };
+	struct message_vsock_connect connect = { .port = 1 };
 
+	if (is("worker=connects_and_connects"))
+		say_forever(channel, MESSAGE_VSOCK_CONNECT, 0, &connect);
+	if (is("worker=connects_without_vsock"))
+		say(channel, MESSAGE_VSOCK_CONNECT, 0, &connect);
+	if (is("worker=tells_its_balloon"))
+		say(channel, MESSAGE_BALLOON_STATUS, 0, &(struct message_balloon_status){ 0 });
 	if (is("worker=floods"))
 		say_forever(channel, MESSAGE_SIGNALLED, 0, &signalled);
 	if (is("worker=output_floods"))
@@ -187,6 +197,14 @@ static void answer_snapshot(int channel, uint64_t request)
 		progress.done = 4096;
 		say(channel, MESSAGE_PROGRESS, request, &progress);
 	}
+	if (is("worker=has_more_to_do")) {
+		progress.total++;
+		say(channel, MESSAGE_PROGRESS, request, &progress);
+	}
+	if (is("worker=has_no_end")) {
+		progress.total = UINT64_MAX;
+		say(channel, MESSAGE_PROGRESS, request, &progress);
+	}
 	if (is("worker=goes_on"))
 		done.running = 1;
 	if (is("worker=writes_much"))
@@ -199,6 +217,24 @@ static void answer_snapshot(int channel, uint64_t request)
 			say(channel, MESSAGE_PROGRESS, request, &progress);
 		}
 	say(channel, MESSAGE_SNAPSHOT_DONE, request, &done);
+}
+
+static void answer_balloon(int channel, const struct message *message)
+{
+	struct message_balloon_status status = {
+		.target_bytes = (uint64_t)message->payload.balloon_ask.target_mib << 20,
+		.actual_bytes = UINT64_C(1) << 40, /* a guest may say so */
+	};
+
+	if (is("worker=wants_more_than_there_is"))
+		status.target_bytes = UINT64_C(17) << 20;
+	if (is("worker=has_more_pages_than_fit"))
+		status.actual_bytes = UINT64_MAX;
+	if (is("worker=knows_tomorrow"))
+		status.statistics_ns = monotonic_ns() + UINT64_C(86400000000000);
+	if (is("worker=knows_an_eleventh"))
+		status.statistics_known = 1U << MESSAGE_BALLOON_STATISTICS;
+	say(channel, MESSAGE_BALLOON_STATUS, message->header.request, &status);
 }
 
 static void answer(int channel, const struct message *message)
@@ -220,6 +256,11 @@ static void answer(int channel, const struct message *message)
 		if (is("worker=takes_more"))
 			written.written++;
 		say(channel, MESSAGE_CONSOLE_WRITTEN, message->header.request, &written);
+		break;
+	case MESSAGE_BALLOON_ASK:
+		answer_balloon(channel, message);
+		break;
+	case MESSAGE_SNAPSHOT_OVERLAY:
 		break;
 	case MESSAGE_SNAPSHOT:
 		answer_snapshot(channel, message->header.request);

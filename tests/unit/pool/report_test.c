@@ -102,6 +102,66 @@ Test(report, output_is_announced_once_until_it_is_read)
 	cr_assert_not(receive(&message));
 }
 
+Test(report, connections_are_told_in_order_once_it_is_opened)
+{
+	struct message message;
+
+	for (uint32_t port = 0; port < 3; port++)
+		cr_assert(report_vsock_connect(&report, port, 100 + port));
+	cr_assert_not(receive(&message));
+	report_open(&report);
+	(void)report_flush(&report);
+	cr_assert(report_vsock_connect(&report, 3, 103));
+	for (uint32_t port = 0; port < 4; port++) {
+		cr_assert(receive(&message));
+		cr_assert_eq(message.header.type, MESSAGE_VSOCK_CONNECT);
+		cr_assert_eq(message.payload.vsock_connect.port, port);
+		cr_assert_eq(message.payload.vsock_connect.cookie, 100 + port);
+	}
+	cr_assert_not(receive(&message));
+}
+
+Test(report, a_flood_of_connections_is_bounded_and_who_was_taken_is_told)
+{
+	struct message message;
+	struct timespec pause = { .tv_nsec = 20000000 };
+	uint64_t taken = 0, told = 0;
+
+	report_open(&report);
+	for (uint32_t i = 0; i < 100000; i++)
+		taken += report_vsock_connect(&report, 1, taken);
+	cr_assert_lt(taken, 50000, "%u of 100000 connections were taken", (unsigned)taken);
+	for (int again = 0; again >= 0; again = report_flush(&report)) {
+		while (receive(&message))
+			cr_assert_eq(message.payload.vsock_connect.cookie, told++);
+		(void)nanosleep(&pause, NULL);
+	}
+	while (receive(&message))
+		cr_assert_eq(message.payload.vsock_connect.cookie, told++);
+	cr_assert_eq(told, taken);
+}
+
+Test(report, connections_wait_for_signals)
+{
+	struct message message;
+	bool signalled = false;
+
+	report_open(&report);
+	while (report_vsock_connect(&report, 1, 1)) /* until tokens and room are spent */
+		;
+	while (receive(&message))
+		;
+	signal_times(7, 1, 1);
+	(void)report_vsock_connect(&report, 1, 1);
+	for (int again = 0; again >= 0 && !signalled; again = report_flush(&report)) {
+		while (!signalled && receive(&message)) {
+			cr_assert_eq(message.header.type, MESSAGE_SIGNALLED, "a connection came first");
+			signalled = true;
+		}
+	}
+	cr_assert(signalled);
+}
+
 Test(report, an_exit_is_taken_once_and_after_what_was_signalled)
 {
 	struct machine_exit_info info = { .reason = MACHINE_EXIT_SHUTDOWN, .vcpu = 1 };

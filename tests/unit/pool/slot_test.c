@@ -64,11 +64,37 @@ Test(slot, a_warm_worker_has_nothing_to_say)
 
 Test(slot, nobody_says_what_only_the_supervisor_or_the_zygote_says)
 {
-	static const unsigned never[] = { MESSAGE_NONE,   MESSAGE_HOST,         MESSAGE_FORK,
-					  MESSAGE_FORKED, MESSAGE_BOOT,         MESSAGE_RESTORE,
-					  MESSAGE_PAUSE,  MESSAGE_SNAPSHOT,     MESSAGE_STOP,
-					  MESSAGE_LOAD,   MESSAGE_LOADED,       MESSAGE_CONSOLE_READ,
-					  MESSAGE_RESUME, MESSAGE_LOADER_READY, MESSAGE_CONSOLE_WRITE };
+	static const unsigned never[] = { MESSAGE_NONE,
+					  MESSAGE_HOST,
+					  MESSAGE_FORK,
+					  MESSAGE_FORKED,
+					  MESSAGE_BOOT,
+					  MESSAGE_RESTORE,
+					  MESSAGE_PAUSE,
+					  MESSAGE_SNAPSHOT,
+					  MESSAGE_STOP,
+					  MESSAGE_LOAD,
+					  MESSAGE_LOADED,
+					  MESSAGE_CONSOLE_READ,
+					  MESSAGE_RESUME,
+					  MESSAGE_LOADER_READY,
+					  MESSAGE_CONSOLE_WRITE,
+					  MESSAGE_DRIVE,
+					  MESSAGE_DRIVE_OVERLAY,
+					  MESSAGE_NET,
+					  MESSAGE_VSOCK,
+					  MESSAGE_VSOCK_NO_LISTENER,
+					  MESSAGE_RNG,
+					  MESSAGE_BALLOON,
+					  MESSAGE_METADATA,
+					  MESSAGE_KERNEL,
+					  MESSAGE_INITRD,
+					  MESSAGE_BOOT_LINUX,
+					  MESSAGE_SNAPSHOT_OVERLAY,
+					  MESSAGE_POWER_BUTTON,
+					  MESSAGE_BALLOON_ASK,
+					  MESSAGE_VSOCK_CONNECTED,
+					  MESSAGE_VSOCK_REFUSED };
 
 	for (int state = 0; state < SLOT_STATE_COUNT; state++) {
 		for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
@@ -82,6 +108,8 @@ Test(slot, reports_come_only_once_the_vm_is_leased)
 	cr_assert_not(slot_may_say(SLOT_STARTING, MESSAGE_SIGNALLED));
 	cr_assert(slot_may_say(SLOT_STARTING, MESSAGE_STARTED));
 	cr_assert(slot_may_say(SLOT_LEASED, MESSAGE_SIGNALLED));
+	cr_assert_not(slot_may_say(SLOT_STARTING, MESSAGE_VSOCK_CONNECT));
+	cr_assert(slot_may_say(SLOT_LEASED, MESSAGE_VSOCK_CONNECT));
 	cr_assert_not(slot_may_say(SLOT_LEASED, MESSAGE_STARTED));
 	cr_assert(slot_may_say(SLOT_BUILDING, MESSAGE_WARM));
 	cr_assert_not(slot_may_say(SLOT_LEASED, MESSAGE_WARM));

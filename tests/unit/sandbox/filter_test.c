@@ -328,7 +328,7 @@ Test(filter, the_same_rules_give_the_same_program)
 /* Build a filter of one rule; it must be refused with the set's name. */
 static void assert_rule_refused(const struct sandbox_rule *rule)
 {
-	const struct sandbox_rule_set set = { "questionable", rule, 1 };
+	const struct sandbox_rule_set set = { .name = "questionable", .rules = rule, .count = 1 };
 	const struct sandbox_rule_set *const sets[] = { &set };
 	struct sandbox_filter *filter = NULL;
 	struct sandbox_error error = { .text = "" };
@@ -364,6 +364,43 @@ Test(filter, an_ioctl_request_that_is_none_is_refused)
 
 	cr_assert_eq(sandbox_filter_build(NULL, 0, sets, 1, &filter, &error), -EINVAL);
 	cr_assert_not_null(strstr(error.text, "0x100000000 of set too wide"), "%s", error.text);
+}
+
+Test(filter, calls_by_number_do_not_widen_what_a_rule_restricts)
+{
+	static const struct sandbox_rule rules[] = { SANDBOX_ALLOW_WITHOUT(mmap, 2, PROT_EXEC) };
+	static const int calls[] = { SYS_mmap, SYS_ioctl, SYS_getppid };
+	static const struct sandbox_rule as_rules[] = { SANDBOX_ALLOW_WITHOUT(mmap, 2, PROT_EXEC),
+							SANDBOX_ALLOW(getppid) };
+	static const struct sandbox_rule_set restricted = SANDBOX_RULE_SET("restricted", rules);
+	static const struct sandbox_rule_set by_number = SANDBOX_CALL_SET("by number", calls, 3);
+	static const struct sandbox_rule_set the_same = SANDBOX_RULE_SET("the same", as_rules);
+	const struct sandbox_rule_set *const sets[] = { &by_number, &restricted };
+	const struct sandbox_rule_set *const expected_sets[] = { &the_same };
+	struct sandbox_filter *filter = NULL, *expected = NULL;
+	struct sandbox_error error = { .text = "" };
+	const void *program, *expected_program;
+	size_t size;
+
+	cr_assert_eq(sandbox_filter_build(sets, 2, NULL, 0, &filter, &error), 0, "%s", error.text);
+	cr_assert_eq(sandbox_filter_build(expected_sets, 1, NULL, 0, &expected, &error), 0, "%s", error.text);
+	size = sandbox_filter_program(filter, &program);
+	cr_assert_eq(size, sandbox_filter_program(expected, &expected_program));
+	cr_assert_eq(memcmp(program, expected_program, size), 0);
+	sandbox_filter_free(filter);
+	sandbox_filter_free(expected);
+}
+
+Test(filter, a_number_that_is_no_call_is_refused)
+{
+	static const int calls[] = { -1 };
+	static const struct sandbox_rule_set by_number = SANDBOX_CALL_SET("by number", calls, 1);
+	const struct sandbox_rule_set *const sets[] = { &by_number };
+	struct sandbox_filter *filter = NULL;
+	struct sandbox_error error = { .text = "" };
+
+	cr_assert_eq(sandbox_filter_build(sets, 1, NULL, 0, &filter, &error), -EINVAL);
+	cr_assert_not_null(strstr(error.text, "by number"), "%s", error.text);
 }
 
 Test(filter, sets_may_overlap)

@@ -18,41 +18,22 @@
 #include "sandbox/filter.h"
 #include "sandbox/sandbox.h"
 
-#define CALLS_MAX 64
-
 GUEST_IMAGE(virtio_use);
-
-static struct sandbox_rule rules[CALLS_MAX];
-static size_t rule_count;
-
-/* What every role may do anyway has its own conditions there; and of ioctl(2) the filter knows the requests. */
-static bool is_allowed_anyway(int call)
-{
-	for (size_t i = 0; i < sandbox_rules_runtime.count; i++) {
-		if (sandbox_rules_runtime.rules[i].number == call)
-			return true;
-	}
-	return call == SYS_ioctl;
-}
-
-static void allow(const int *calls, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (is_allowed_anyway(calls[i]))
-			continue;
-		cr_assert_lt(rule_count, CALLS_MAX);
-		rules[rule_count++] = (struct sandbox_rule){ .number = calls[i] };
-	}
-}
 
 static struct sandbox_filter *build_filter(void)
 {
 	const struct sandbox_ioctl_set kvm = { "kvm", kvm_runtime_ioctls, kvm_runtime_ioctl_count };
 	const struct sandbox_ioctl_set *const ioctls[] = { &kvm };
-	struct sandbox_rule_set own = { .name = "virtio", .rules = rules };
+	const struct sandbox_rule_set of_kvm = SANDBOX_CALL_SET("kvm", kvm_runtime_syscalls, kvm_runtime_syscall_count);
+	const struct sandbox_rule_set of_machine =
+		SANDBOX_CALL_SET("machine", machine_runtime_syscalls, machine_runtime_syscall_count);
+	const struct sandbox_rule_set of_virtio =
+		SANDBOX_CALL_SET("virtio", virtio_runtime_syscalls, virtio_runtime_syscall_count);
 	const struct sandbox_rule_set *const sets[] = {
 		&sandbox_rules_runtime,
-		&own,
+		&of_kvm,
+		&of_machine,
+		&of_virtio,
 #ifdef EMBER_SANITIZE
 		&sandbox_rules_sanitizer,
 		&sandbox_rules_sanitizer_report,
@@ -61,10 +42,6 @@ static struct sandbox_filter *build_filter(void)
 	struct sandbox_filter *filter = NULL;
 	struct sandbox_error error = { .text = "" };
 
-	allow(kvm_runtime_syscalls, kvm_runtime_syscall_count);
-	allow(machine_runtime_syscalls, machine_runtime_syscall_count);
-	allow(virtio_runtime_syscalls, virtio_runtime_syscall_count);
-	own.count = rule_count;
 	cr_assert_eq(sandbox_filter_build(sets, sizeof(sets) / sizeof(sets[0]), ioctls, 1, &filter, &error), 0, "%s",
 		     error.text);
 	return filter;
