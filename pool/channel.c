@@ -168,6 +168,9 @@ static void clean_texts(struct message *message)
 	case MESSAGE_EXITED:
 		clean_text(message->payload.exited.text, sizeof(message->payload.exited.text));
 		break;
+	case MESSAGE_KERNEL_LOADED:
+		clean_text(message->payload.kernel_loaded.version, sizeof(message->payload.kernel_loaded.version));
+		break;
 	default:
 		break;
 	}

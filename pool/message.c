@@ -75,4 +75,20 @@ const struct message_description message_table[MESSAGE_TYPE_COUNT] = {
 	[MESSAGE_LOADER_READY] = { "loader_ready", 0, 0 },
 	[MESSAGE_LOAD] = { "load", PAYLOAD(load), 2 },
 	[MESSAGE_LOADED] = { "loaded", PAYLOAD(loaded), 1 },
+	[MESSAGE_KERNEL_LOAD] = { "kernel_load", 0, 3 },
+	[MESSAGE_KERNEL_LOADED] = { "kernel_loaded", PAYLOAD(kernel_loaded), 0 },
 };
+
+void message_loaded_shape(const struct message_loaded *loaded, struct machine_shape *ret_shape)
+{
+	*ret_shape = (struct machine_shape){
+		.vcpus = loaded->vcpus,
+		.cpu_template = (enum cpu_template)loaded->cpu_template,
+		.memory_size = loaded->memory_size,
+		.disks = loaded->disks,
+		.rngs = loaded->rngs,
+		.vsocks = loaded->vsocks,
+		.nets = loaded->nets,
+		.balloons = loaded->balloons,
+	};
+}

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "devices/machine.h"
 #include "devices/virtio/rate_limit.h"
 #include "kvm/host.h"
 #include "pool/devices.h"
@@ -22,6 +23,7 @@
 #define MESSAGE_FDS_MAX     3
 #define MESSAGE_CONSOLE_MAX 4096 /* bytes of console data in one message */
 #define MESSAGE_TEXT_MAX    256
+#define MESSAGE_SHA256_SIZE 32
 #define MESSAGE_PHASE_NONE  UINT64_MAX
 
 #define MESSAGE_SERIAL_SIZE        24 /* bytes of a drive's serial, with the terminating NUL and padding */
@@ -102,6 +104,8 @@ enum message_type {
 	MESSAGE_LOADER_READY,
 	MESSAGE_LOAD,   /* fds: state.json, memory.snap */
 	MESSAGE_LOADED, /* fd: sealed state */
+	MESSAGE_KERNEL_LOAD, /* fds: a kernel's file; empty files, open for reading and writing: for its copy and for its ELF */
+	MESSAGE_KERNEL_LOADED, /* both are written */
 	MESSAGE_TYPE_COUNT,
 };
 
@@ -330,7 +334,28 @@ struct message_loaded {
 	uint64_t state_crc64;
 	uint64_t data_bytes; /* of memory.snap that are not holes; 0 where the memory was not verified */
 	uint32_t chunk_count;
+	uint32_t disks; /* the rest of the shape */
+	uint32_t rngs;
+	uint32_t vsocks;
+	uint32_t nets;
+	uint32_t balloons;
+};
+/* The shape that a loader speaks of; it may be one that cannot be. */
+void message_loaded_shape(const struct message_loaded *loaded, struct machine_shape *ret_shape);
+
+/* What a kernel's file is: as kvm/linux/kernel_image.h has it, for the file and for the ELF that came out of it. */
+struct message_kernel_loaded {
+	uint32_t format;      /* enum kernel_format, of the file */
+	uint32_t packing;     /* enum kernel_packing: of a bzImage's payload; of an ELF KERNEL_PACKING_NONE */
+	uint32_t entries;     /* bits 1 << enum kernel_entry, at least one */
+	uint32_t protocol;    /* of a bzImage's boot protocol: 0x020f is 2.15; of an ELF 0 */
+	uint32_t cmdline_max; /* bytes, without the terminating NUL */
 	uint32_t padding;
+	uint64_t image_size;  /* bytes of the file and its copy */
+	uint64_t elf_size;    /* bytes of the ELF that came out of it; 0: none did, or the file is an ELF itself */
+	uint64_t memory_size; /* bytes of guest memory that it needs before it reads the memory map */
+	uint8_t sha256[MESSAGE_SHA256_SIZE]; /* of the file */
+	char version[MESSAGE_TEXT_MAX];      /* terminated, printable ASCII once received; "": it has none */
 };
 
 union message_payload {
@@ -364,6 +389,7 @@ union message_payload {
 	struct message_vsock_answer vsock_answer;
 	struct message_load load;
 	struct message_loaded loaded;
+	struct message_kernel_loaded kernel_loaded;
 };
 
 struct message {
@@ -390,6 +416,7 @@ _Static_assert(sizeof(struct message_net) == 80, "no holes");
 _Static_assert(sizeof(struct message_metadata) == 8 + POOL_METADATA_SIZE, "no holes");
 _Static_assert(sizeof(struct message_kernel) == 8 + POOL_CMDLINE_SIZE, "no holes");
 _Static_assert(sizeof(struct message_balloon_status) == 40 + 8 * MESSAGE_BALLOON_STATISTICS, "no holes");
+_Static_assert(sizeof(struct message_kernel_loaded) == 48 + MESSAGE_SHA256_SIZE + MESSAGE_TEXT_MAX, "no holes");
 _Static_assert(sizeof(struct message_text) == 40 + MESSAGE_TEXT_MAX, "no holes");
 
 #endif

@@ -337,6 +337,22 @@ int pool_load(struct pool *pool, int state_file, int memory_file, bool verify_me
 			   const struct message_loaded *loaded),
 	      void *opaque);
 
+/*
+ * Copy, hash and check a kernel's file in the loader process, and take the ELF out of a bzImage.
+ *
+ * source    the kernel's file, open for reading; image, elf: empty files, open for reading and writing; all duplicated
+ * progress  bytes that were read so far, of the file and once more while it is unpacked; may be NULL
+ * done      on success loaded is what the kernel is: image holds what was hashed and checked, elf the ELF that came out of it
+ *           (empty where none did: it cannot be unpacked, or the file is one itself)
+ *
+ * It waits in the queue of pool_load(), and returns likewise.
+ */
+int pool_kernel_load(struct pool *pool, int source, int image, int elf,
+		     void (*progress)(void *opaque, uint64_t done, uint64_t total),
+		     void (*done)(void *opaque, const struct pool_result *result,
+				  const struct message_kernel_loaded *loaded),
+		     void *opaque);
+
 /* How long a client should wait before it asks for this shape again, from how long builds took lately. */
 uint32_t pool_retry_after_ms(const struct pool *pool, const struct machine_shape *shape);
 

@@ -142,7 +142,7 @@ const struct param vsock_members[] = {
 	  .role = ROLE_ADMIN,
 	  .minimum = 1,
 	  .maximum = PATH_MAX_BYTES,
-	  .description = "The host side's socket; absent: one in the daemon's state folder, which the answer tells" },
+	  .description = "The host side's socket; absent: one beside the daemon's own, which the answer tells" },
 	PARAMS_END,
 };
 

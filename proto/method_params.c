@@ -10,18 +10,21 @@
 
 #include <stddef.h>
 
-#define NAME_MAX_BYTES    64
-#define VM_ID_MAX_BYTES   32
-#define CONSOLE_MAX_BYTES 65536
-#define CONSOLE_MAX_TEXT  (CONSOLE_MAX_BYTES / 3 * 4 + 4) /* as base64 */
+#define NAME_MAX_BYTES     64
+#define VM_ID_MAX_BYTES    32
+#define STORED_CMDLINE_MAX 2047 /* bytes of a kernel's default command line */
+#define CMDLINE_MAX        4095
+#define CONSOLE_MAX_BYTES  65536
+#define CONSOLE_MAX_TEXT   (CONSOLE_MAX_BYTES / 3 * 4 + 4) /* as base64 */
 
 static const char *const cpu_templates[] = { "host", "portable", NULL };
-static const char *const entries[] = { "real", "protected", "long", NULL };
+static const char *const entries[] = { "real", "protected", "long", "bzimage", "elf64", "pvh", NULL };
+static const char *const clocks[] = { "continue", "host", NULL };
 static const char *const temperatures[] = { "any", "warm", "cold", NULL };
 static const char *const wait_reasons[] = { "ready", "event", "exit", NULL };
 static const char *const console_actions[] = { "read", "write", NULL };
 static const char *const encodings[] = { "utf8", "base64", NULL };
-static const char *const event_kinds[] = { "vm", "snapshot", "pool", "server", NULL };
+static const char *const event_kinds[] = { "vm", "snapshot", "kernel", "pool", "server", NULL };
 
 #define PARAM_VM                                                                                          \
 	{                                                                                                 \
@@ -88,6 +91,31 @@ const struct param params_pool_configure[] = {
 	  .minimum = 1,
 	  .maximum = 64,
 	  .description = "Workers to build at one time; absent: as it is" },
+	{ .name = "drives",
+	  .type = PARAM_INT,
+	  .maximum = DRIVES_MAX,
+	  .default_json = "0",
+	  .description = "The shape's disks" },
+	{ .name = "net",
+	  .type = PARAM_INT,
+	  .maximum = NET_MAX,
+	  .default_json = "0",
+	  .description = "The shape's network interfaces" },
+	{ .name = "vsock",
+	  .type = PARAM_INT,
+	  .maximum = 1,
+	  .default_json = "0",
+	  .description = "The shape's vsock devices" },
+	{ .name = "rng",
+	  .type = PARAM_INT,
+	  .maximum = 1,
+	  .default_json = "0",
+	  .description = "The shape's sources of entropy" },
+	{ .name = "balloon",
+	  .type = PARAM_INT,
+	  .maximum = 1,
+	  .default_json = "0",
+	  .description = "The shape's balloons" },
 	PARAMS_END,
 };
 
@@ -119,6 +147,31 @@ const struct param params_snapshot_remove[] = {
 	PARAMS_END,
 };
 
+#define PARAM_KERNEL_NAME                                                                                  \
+	{                                                                                                  \
+		.name = "name", .type = PARAM_STRING, .kind = STRING_NAME, .required = true, .minimum = 1, \
+		.maximum = NAME_MAX_BYTES, .description = "The kernel's name"                              \
+	}
+const struct param params_kernel_add[] = {
+	PARAM_KERNEL_NAME,
+	{ .name = "path",
+	  .type = PARAM_STRING,
+	  .kind = STRING_PATH,
+	  .required = true,
+	  .role = ROLE_ADMIN,
+	  .minimum = 1,
+	  .maximum = PATH_MAX_BYTES,
+	  .description = "A bzImage or an ELF vmlinux; it is copied" },
+	{ .name = "cmdline",
+	  .type = PARAM_STRING,
+	  .kind = STRING_CMDLINE,
+	  .maximum = STORED_CMDLINE_MAX,
+	  .description = "The command line for boots that give none" },
+	PARAMS_END,
+};
+
+const struct param params_kernel_name[] = { PARAM_KERNEL_NAME, PARAMS_END };
+
 const struct param params_vm_boot[] = {
 	{ .name = "image",
 	  .type = PARAM_STRING,
@@ -126,11 +179,12 @@ const struct param params_vm_boot[] = {
 	  .role = ROLE_ADMIN,
 	  .minimum = 1,
 	  .maximum = PATH_MAX_BYTES,
-	  .description = "A flat image for the guest's memory; absent: the built-in demo guest" },
+	  .description = "A flat image for the guest's memory; with neither it nor a kernel: the built-in demo guest" },
 	{ .name = "entry",
 	  .type = PARAM_ENUM,
 	  .values = entries,
-	  .description = "The CPU mode in which the image is entered" },
+	  .description = "Of an image, the CPU mode in which it is entered: real, protected or long; of a kernel, how: "
+			 "bzimage, elf64 or pvh; absent: what costs least of those that it has" },
 	{ .name = "vcpus",
 	  .type = PARAM_INT,
 	  .minimum = 1,
@@ -148,11 +202,37 @@ const struct param params_vm_boot[] = {
 	PARAM_DETACH,
 	PARAM_LABEL,
 	PARAM_TEMPERATURE,
+	{ .name = "kernel",
+	  .type = PARAM_STRING,
+	  .kind = STRING_NAME,
+	  .minimum = 1,
+	  .maximum = NAME_MAX_BYTES,
+	  .description = "The name of a Linux kernel of the store" },
+	{ .name = "initrd",
+	  .type = PARAM_STRING,
+	  .kind = STRING_PATH,
+	  .role = ROLE_ADMIN,
+	  .minimum = 1,
+	  .maximum = PATH_MAX_BYTES,
+	  .description = "The kernel's initial file system; absent: none" },
+	{ .name = "cmdline",
+	  .type = PARAM_STRING,
+	  .kind = STRING_CMDLINE,
+	  .maximum = CMDLINE_MAX,
+	  .description = "The kernel's command line; absent: the one that the store has for it" },
+	PARAM_DRIVES,
+	PARAM_NET,
+	PARAM_VSOCK,
+	PARAM_RNG,
+	PARAM_BALLOON,
+	PARAM_METADATA,
 	PARAMS_END,
 };
 const struct param_rule rules_vm_boot[] = {
+	{ .type = RULE_AT_MOST_ONE, .first = "kernel", .second = "image" },
 	{ .type = RULE_NEEDED, .first = "entry", .second = "image" },
-	{ .type = RULE_ONLY, .first = "entry", .second = "image" },
+	{ .type = RULE_ONLY, .first = "initrd", .second = "kernel" },
+	{ .type = RULE_ONLY, .first = "cmdline", .second = "kernel" },
 	RULES_END,
 };
 
@@ -174,6 +254,15 @@ const struct param params_vm_restore[] = {
 	PARAM_TEMPERATURE,
 	{ .name = "resume", .type = PARAM_BOOL, .default_json = "true", .description = "Let the VM run at once" },
 	PARAM_LABEL,
+	{ .name = "clock",
+	  .type = PARAM_ENUM,
+	  .values = clocks,
+	  .default_json = "\"continue\"",
+	  .description = "The guest's time: it goes on where the snapshot stopped it, or jumps to the host's" },
+	PARAM_RESTORE_DRIVES,
+	PARAM_RESTORE_NET,
+	PARAM_VSOCK,
+	PARAM_METADATA,
 	PARAMS_END,
 };
 const struct param_rule rules_vm_restore[] = {
@@ -284,13 +373,23 @@ const struct param_rule rules_vm_console[] = {
 	RULES_END,
 };
 
+const struct param params_vm_balloon[] = {
+	PARAM_VM,
+	{ .name = "target_mib",
+	  .type = PARAM_INT,
+	  .maximum = 3072,
+	  .unit = "MiB",
+	  .description = "How much the guest is to give back; absent: as it is" },
+	PARAMS_END,
+};
+
 const struct param params_events_subscribe[] = {
 	{ .name = "kinds",
 	  .type = PARAM_ENUM_ARRAY,
 	  .values = event_kinds,
 	  .minimum = 1,
-	  .maximum = 4,
-	  .default_json = "[\"vm\", \"snapshot\", \"pool\", \"server\"]",
+	  .maximum = 5,
+	  .default_json = "[\"vm\", \"snapshot\", \"kernel\", \"pool\", \"server\"]",
 	  .description = "What to be told of" },
 	PARAMS_END,
 };

@@ -13,6 +13,8 @@ extern const struct param params_pool_configure[];
 extern const struct param params_snapshot_register[];
 extern const struct param params_snapshot_name[];
 extern const struct param params_snapshot_remove[];
+extern const struct param params_kernel_add[];
+extern const struct param params_kernel_name[];
 extern const struct param params_vm_boot[];
 extern const struct param_rule rules_vm_boot[];
 extern const struct param params_vm_restore[];
@@ -24,6 +26,7 @@ extern const struct param params_vm_wait[];
 extern const struct param_rule rules_vm_wait[];
 extern const struct param params_vm_console[];
 extern const struct param_rule rules_vm_console[];
+extern const struct param params_vm_balloon[];
 extern const struct param params_events_subscribe[];
 extern const struct param params_rpc_cancel[];
 

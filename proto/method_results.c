@@ -2,7 +2,7 @@
 /*
  * What the methods answer with.
  *
- * Shapes, snapshots and VMs have one set of fields each, which every method that shows one begins with; the macros
+ * Shapes, snapshots, kernels and VMs have one set of fields each, which every method that shows one begins with; the macros
  * exist because a C array cannot include another.
  */
 #include "proto/method_results.h"
@@ -23,10 +23,11 @@
 		.name = "total_us", .type = RESULT_INT,                                \
 		.description = "microseconds from the request's arrival to its answer" \
 	}
-#define FIELD_SHAPE                                                              \
-	{                                                                        \
-		.name = "shape", .type = RESULT_STRING,                          \
-		.description = "vCPUs, MiB and CPU template, such as 1x128-host" \
+#define FIELD_SHAPE                                                                                                      \
+	{                                                                                                                \
+		.name = "shape", .type = RESULT_STRING,                                                                  \
+		.description =                                                                                           \
+			"vCPUs, MiB, CPU template and devices, such as 1x128-host or 2x256-host+1d+1n+vsock+rng+balloon" \
 	}
 #define FIELD_VCPUS                                 \
 	{                                           \
@@ -40,9 +41,21 @@
 	{                                                                                        \
 		.name = "cpu_template", .type = RESULT_STRING, .description = "host or portable" \
 	}
+#define FIELDS_DEVICES                                                                          \
+	{ .name = "drives", .type = RESULT_INT, .description = "disks" },                       \
+		{ .name = "net", .type = RESULT_INT, .description = "network interfaces" },     \
+		{ .name = "vsock", .type = RESULT_INT }, { .name = "rng", .type = RESULT_INT }, \
+	{                                                                                       \
+		.name = "balloon", .type = RESULT_INT                                           \
+	}
 #define FIELD_VM_STATE                                                                                             \
 	{                                                                                                          \
 		.name = "state", .type = RESULT_STRING, .description = "running, paused, busy, exited or stopping" \
+	}
+#define FIELD_KERNEL                                                                  \
+	{                                                                             \
+		.name = "kernel", .type = RESULT_STRING, .nullable = true,            \
+		.description = "the kernel that it was booted with; null: it was not" \
 	}
 #define FIELDS_END           \
 	{                    \
@@ -57,7 +70,7 @@
 		{ .name = "path",                                                                              \
 		  .type = RESULT_STRING,                                                                       \
 		  .description = "the folder that holds state.json and memory.snap" },                         \
-		FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE,                                        \
+		FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE, FIELDS_DEVICES,                        \
 		{ .name = "created", .type = RESULT_STRING, .description = "RFC 3339, UTC" },                  \
 		{ .name = "state_crc64",                                                                       \
 		  .type = RESULT_STRING,                                                                       \
@@ -72,12 +85,12 @@
 		  .type = RESULT_STRING,                                                                              \
 		  .nullable = true,                                                                                   \
 		  .description = "the label that its client gave it" },                                               \
-		FIELD_VM_STATE, FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE,                               \
+		FIELD_VM_STATE, FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE, FIELDS_DEVICES,               \
 		{ .name = "snapshot",                                                                                 \
 		  .type = RESULT_STRING,                                                                              \
 		  .nullable = true,                                                                                   \
 		  .description = "what it was restored from: a name or a path; null: it was booted" },                \
-		{ .name = "temperature", .type = RESULT_STRING, .description = "warm or cold" },                      \
+		FIELD_KERNEL, { .name = "temperature", .type = RESULT_STRING, .description = "warm or cold" },        \
 		{ .name = "worker", .type = RESULT_INT, .description = "the number of the worker that it lives in" }, \
 		{ .name = "pid", .type = RESULT_INT, .description = "of that worker" },                               \
 		{ .name = "detached",                                                                                 \
@@ -90,7 +103,7 @@
 	}
 
 #define FIELDS_SHAPE                                                                                                \
-	FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE,                                                     \
+	FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE, FIELDS_DEVICES,                                     \
 		{ .name = "min", .type = RESULT_INT, .description = "slots kept warm" },                            \
 		{ .name = "max",                                                                                    \
 		  .type = RESULT_INT,                                                                               \
@@ -174,6 +187,10 @@ const struct result_field result_snapshot_list[] = {
 
 const struct result_field result_snapshot_inspect[] = {
 	FIELDS_SNAPSHOT,
+	{ .name = "devices",
+	  .type = RESULT_OBJECT,
+	  .nullable = true,
+	  .description = "what was behind the VM's devices, as vm.boot takes it; null: that is not known here" },
 	{ .name = "metadata",
 	  .type = RESULT_OBJECT,
 	  .description = "what else is known: format, data bytes, chunks, host" },
@@ -196,6 +213,67 @@ const struct result_field result_snapshot_remove[] = {
 	FIELDS_END,
 };
 
+#define FIELDS_KERNEL                                                                                                 \
+	{ .name = "name", .type = RESULT_STRING },                                                                    \
+		{ .name = "version",                                                                                  \
+		  .type = RESULT_STRING,                                                                              \
+		  .nullable = true,                                                                                   \
+		  .description = "what it says of itself; null: nothing" },                                           \
+		{ .name = "format", .type = RESULT_STRING, .description = "of the file: bzimage or elf" },            \
+		{ .name = "entries",                                                                                  \
+		  .type = RESULT_STRING_ARRAY,                                                                        \
+		  .description = "the ways into it: bzimage, elf64, pvh" },                                           \
+		{ .name = "default_entry", .type = RESULT_STRING, .description = "the one that costs a boot least" }, \
+		{ .name = "image_bytes", .type = RESULT_INT, .description = "of the file" },                          \
+		{ .name = "cmdline",                                                                                  \
+		  .type = RESULT_STRING,                                                                              \
+		  .nullable = true,                                                                                   \
+		  .description = "the default command line; null: none" },                                            \
+		{ .name = "sha256", .type = RESULT_STRING, .description = "of the file, 64 hexadecimal digits" },     \
+		{ .name = "added", .type = RESULT_STRING, .description = "RFC 3339, UTC" },                           \
+	{                                                                                                             \
+		.name = "users", .type = RESULT_STRING_ARRAY, .description = "ids of the VMs that hold it"            \
+	}
+
+static const struct result_field kernel_fields[] = { FIELDS_KERNEL, FIELDS_END };
+
+const struct result_field result_kernel[] = {
+	FIELDS_KERNEL,
+	{ .name = "boot_protocol",
+	  .type = RESULT_STRING,
+	  .nullable = true,
+	  .description = "of a bzImage, such as 2.15; null: it is an ELF" },
+	{ .name = "packing",
+	  .type = RESULT_STRING,
+	  .nullable = true,
+	  .description = "of a bzImage: gzip, xz, zstd, lz4, ...; null: it is an ELF" },
+	{ .name = "vmlinux_bytes",
+	  .type = RESULT_INT,
+	  .description = "of the ELF that came out of a bzImage; 0: none did, or the file is one" },
+	{ .name = "memory_bytes",
+	  .type = RESULT_INT,
+	  .description = "guest memory that it needs before it reads the memory map" },
+	{ .name = "cmdline_max", .type = RESULT_INT, .description = "bytes of the longest command line that it takes" },
+	FIELDS_END,
+};
+
+const struct result_field result_kernel_list[] = {
+	{ .name = "kernels", .type = RESULT_OBJECT_ARRAY, .fields = kernel_fields },
+	FIELDS_END,
+};
+
+const struct result_field result_kernel_remove[] = {
+	{ .name = "name", .type = RESULT_STRING },
+	{ .name = "removed", .type = RESULT_BOOL },
+	FIELDS_END,
+};
+
+static const struct result_field vsock_fields[] = {
+	{ .name = "cid", .type = RESULT_INT },
+	{ .name = "path", .type = RESULT_STRING, .description = "the socket that leads to the guest" },
+	FIELDS_END,
+};
+
 const struct result_field result_vm_start[] = {
 	FIELD_VM,
 	FIELD_VM_STATE,
@@ -204,6 +282,12 @@ const struct result_field result_vm_start[] = {
 	  .type = RESULT_STRING,
 	  .nullable = true,
 	  .description = "a name or a path; null: booted" },
+	FIELD_KERNEL,
+	{ .name = "vsock",
+	  .type = RESULT_OBJECT,
+	  .nullable = true,
+	  .fields = vsock_fields,
+	  .description = "how to reach the guest; null: it has no vsock" },
 	{ .name = "temperature",
 	  .type = RESULT_STRING,
 	  .description = "warm or cold: of the slot that served the request" },
@@ -229,6 +313,24 @@ const struct result_field result_vm_snapshot[] = {
 	{ .name = "data_bytes", .type = RESULT_INT, .description = "of it not zero, hence in the file" },
 	FIELD_PHASES,
 	FIELD_TOTAL,
+	FIELDS_END,
+};
+
+const struct result_field result_vm_balloon[] = {
+	FIELD_VM,
+	{ .name = "target_mib", .type = RESULT_INT, .description = "what the guest is asked to give back" },
+	{ .name = "actual_mib", .type = RESULT_INT, .description = "what it says that it has given back" },
+	{ .name = "reported_bytes",
+	  .type = RESULT_INT,
+	  .description = "given back as free since the VM was started; the same page may count often" },
+	{ .name = "statistics",
+	  .type = RESULT_INT_MAP,
+	  .nullable = true,
+	  .description = "the guest's own, in bytes or counts; null: it has given none yet" },
+	{ .name = "statistics_age_ms",
+	  .type = RESULT_INT,
+	  .nullable = true,
+	  .description = "since they were read; each call asks for new ones" },
 	FIELDS_END,
 };
 
@@ -263,6 +365,9 @@ const struct result_field result_vm_info[] = {
 	  .type = RESULT_OBJECT_ARRAY,
 	  .fields = vm_event_fields,
 	  .description = "what the guest reported through the signal port" },
+	{ .name = "devices",
+	  .type = RESULT_OBJECT,
+	  .description = "drives, net, vsock, rng and balloon as vm.boot takes them, with what was chosen" },
 	FIELDS_END,
 };
 

@@ -9,8 +9,20 @@
 #include <stddef.h>
 
 static const enum rpc_code errors_start[] = {
-	RPC_POOL_EXHAUSTED, RPC_SHAPE_FAILING,    RPC_WORKER_DIED,        RPC_NOT_FOUND,           RPC_INVALID_ARGUMENT,
-	RPC_HOST_MISMATCH,  RPC_SNAPSHOT_DAMAGED, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
+	RPC_POOL_EXHAUSTED,
+	RPC_SHAPE_FAILING,
+	RPC_WORKER_DIED,
+	RPC_NOT_FOUND,
+	RPC_INVALID_ARGUMENT,
+	RPC_HOST_MISMATCH,
+	RPC_SNAPSHOT_DAMAGED,
+	RPC_RESOURCE_EXHAUSTED,
+	RPC_FAILED_PRECONDITION,
+	RPC_ALREADY_EXISTS,
+	RPC_OK,
+};
+static const enum rpc_code errors_vm_balloon[] = {
+	RPC_NOT_FOUND, RPC_WRONG_VM_STATE, RPC_WORKER_DIED, RPC_INVALID_ARGUMENT, RPC_FAILED_PRECONDITION, RPC_OK,
 };
 static const enum rpc_code errors_vm[] = { RPC_NOT_FOUND, RPC_WRONG_VM_STATE, RPC_WORKER_DIED, RPC_OK };
 static const enum rpc_code errors_vm_snapshot[] = {
@@ -27,6 +39,14 @@ static const enum rpc_code errors_snapshot[] = {
 };
 static const enum rpc_code errors_remove[] = {
 	RPC_NOT_FOUND, RPC_SNAPSHOT_IN_USE, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
+};
+static const enum rpc_code errors_kernel_add[] = {
+	RPC_ALREADY_EXISTS,      RPC_NOT_FOUND,      RPC_INVALID_ARGUMENT, RPC_RESOURCE_EXHAUSTED,
+	RPC_FAILED_PRECONDITION, RPC_POOL_EXHAUSTED, RPC_WORKER_DIED,      RPC_OK,
+};
+static const enum rpc_code errors_kernel[] = { RPC_NOT_FOUND, RPC_OK };
+static const enum rpc_code errors_kernel_remove[] = {
+	RPC_NOT_FOUND, RPC_KERNEL_IN_USE, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
 };
 static const enum rpc_code errors_configure[] = { RPC_RESOURCE_EXHAUSTED, RPC_OK };
 static const enum rpc_code errors_subscribe[] = { RPC_RESOURCE_EXHAUSTED, RPC_OK };
@@ -100,10 +120,38 @@ static const struct method methods[] = {
 	  .result_description = "What was removed",
 	  .errors = errors_remove },
 
+	{ .name = "kernel.add",
+	  .role = ROLE_ADMIN,
+	  .flags = METHOD_PROGRESS | METHOD_LONG,
+	  .summary = "Copy a Linux kernel into the store, checked and unpacked, under a name to boot it by",
+	  .params = params_kernel_add,
+	  .result = result_kernel,
+	  .result_description = "The kernel",
+	  .errors = errors_kernel_add },
+	{ .name = "kernel.list",
+	  .role = ROLE_OBSERVE,
+	  .summary = "List the kernels of the store",
+	  .result = result_kernel_list,
+	  .result_description = "The kernels, by name" },
+	{ .name = "kernel.inspect",
+	  .role = ROLE_OBSERVE,
+	  .summary = "Show all that is known of a kernel",
+	  .params = params_kernel_name,
+	  .result = result_kernel,
+	  .result_description = "The kernel",
+	  .errors = errors_kernel },
+	{ .name = "kernel.remove",
+	  .role = ROLE_ADMIN,
+	  .summary = "Delete a kernel that no VM holds",
+	  .params = params_kernel_name,
+	  .result = result_kernel_remove,
+	  .result_description = "What was removed",
+	  .errors = errors_kernel_remove },
+
 	{ .name = "vm.boot",
 	  .role = ROLE_RUN,
 	  .flags = METHOD_LONG,
-	  .summary = "Start a VM from nothing: the demo guest or a flat image",
+	  .summary = "Start a VM from nothing: a Linux kernel, a flat image or the demo guest",
 	  .params = params_vm_boot,
 	  .rules = rules_vm_boot,
 	  .result = result_vm_start,
@@ -155,6 +203,20 @@ static const struct method methods[] = {
 	  .result = result_vm_end,
 	  .result_description = "The VM and why it ended",
 	  .errors = errors_vm },
+	{ .name = "vm.power_button",
+	  .role = ROLE_RUN,
+	  .summary = "Press a VM's power button: a guest that listens to it shuts down",
+	  .params = params_vm,
+	  .result = result_vm_state,
+	  .result_description = "The VM's state",
+	  .errors = errors_vm },
+	{ .name = "vm.balloon",
+	  .role = ROLE_RUN,
+	  .summary = "Ask a VM's guest for memory by its balloon, and tell what is known of its memory",
+	  .params = params_vm_balloon,
+	  .result = result_vm_balloon,
+	  .result_description = "The balloon",
+	  .errors = errors_vm_balloon },
 	{ .name = "vm.list",
 	  .role = ROLE_OBSERVE,
 	  .summary = "List the VMs",

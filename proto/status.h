@@ -38,6 +38,7 @@ enum rpc_code {
 	RPC_SNAPSHOT_DAMAGED = -32008, /* DATA_LOSS: a file of the snapshot is missing, cut short or altered */
 	RPC_WRONG_VM_STATE = -32009,   /* FAILED_PRECONDITION: the VM is not in a state that allows this */
 	RPC_SHAPE_FAILING = -32010,    /* UNAVAILABLE: workers of this shape keep dying; see retry_after_ms */
+	RPC_KERNEL_IN_USE = -32011,    /* FAILED_PRECONDITION: VMs run the kernel; see holders */
 
 	/* the statuses as gRPC names and numbers them */
 	RPC_CANCELLED = -32021,

@@ -27,10 +27,18 @@ struct config_shape {
 	uint32_t vcpus;
 	uint32_t memory_mib;
 	uint32_t cpu_template; /* enum cpu_template */
+	uint32_t drives;
+	uint32_t net;
+	uint32_t vsock;
+	uint32_t rng;
+	uint32_t balloon;
 	uint32_t min;
 	uint32_t max;
 	uint32_t refill_concurrency;
 };
+
+/* Are they targets of one shape? */
+bool config_shape_equal(const struct config_shape *left, const struct config_shape *right);
 
 struct config_shapes {
 	uint32_t count;

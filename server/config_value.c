@@ -257,10 +257,11 @@ static int parse_shape(const char *path, const json_t *value, struct config_shap
 	return error;
 }
 
-static bool same_shape(const struct config_shape *left, const struct config_shape *right)
+bool config_shape_equal(const struct config_shape *left, const struct config_shape *right)
 {
 	return left->vcpus == right->vcpus && left->memory_mib == right->memory_mib &&
-	       left->cpu_template == right->cpu_template;
+	       left->cpu_template == right->cpu_template && left->drives == right->drives && left->net == right->net &&
+	       left->vsock == right->vsock && left->rng == right->rng && left->balloon == right->balloon;
 }
 
 static int parse_shapes(const char *path, const json_t *value, struct config_shapes *ret_shapes,
@@ -284,7 +285,7 @@ static int parse_shapes(const char *path, const json_t *value, struct config_sha
 			continue;
 		}
 		for (j = 0; j < i; j++)
-			if (same_shape(&shapes->items[i], &shapes->items[j])) {
+			if (config_shape_equal(&shapes->items[i], &shapes->items[j])) {
 				config_report_error(report, item_path, "is the same shape as entry %u", j);
 				error = -EINVAL;
 			}

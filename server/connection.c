@@ -30,7 +30,6 @@
 #include "server/connection_private.h"
 #include "server/log.h"
 
-#define READ_SIZE           65536
 #define TURN_NS             (2 * NANOSECONDS_PER_MS)
 #define HALF_CLOSED_POLL_MS 200
 
@@ -64,6 +63,7 @@ static void free_connection(struct connection *connection)
 	if (connection->output)
 		evbuffer_free(connection->output);
 	(void)line_reader_free(connection->reader);
+	connection_drop_files(connection);
 	peer_release(&connection->peer);
 	(void)close(connection->socket);
 	free(connection);
@@ -144,6 +144,19 @@ void connection_send(struct connection *connection, char *text)
 		connection_fail(connection, "the client does not read what it is sent");
 }
 
+static void serve_line(struct connection *connection, const char *line, size_t length)
+{
+	connection_lend_files(connection);
+	connection_serve_line(connection, line, length);
+	connection_end_loan(connection);
+}
+
+static void refuse_line(struct connection *connection)
+{
+	connection_drop_files(connection);
+	connection_refuse_line(connection);
+}
+
 /* Serve lines that have arrived, as far as one turn goes. Returns false where the turn ended before the input. */
 static bool serve_input(struct connection *connection)
 {
@@ -165,10 +178,11 @@ static bool serve_input(struct connection *connection)
 		input = chunk.iov_base;
 		length = chunk.iov_len;
 		event = line_reader_next(connection->reader, &input, &length, &line, &line_length);
+		connection->served += chunk.iov_len - length;
 		if (event == LINE_READER_LINE)
-			connection_serve_line(connection, line, line_length);
+			serve_line(connection, line, line_length);
 		else if (event == LINE_READER_TOO_LONG)
-			connection_refuse_line(connection);
+			refuse_line(connection);
 		else if (event < 0)
 			connection_fail(connection, "out of memory for a request");
 		(void)evbuffer_drain(connection->input, chunk.iov_len - length);
@@ -183,7 +197,7 @@ static void serve_last_line(struct connection *connection)
 	size_t length;
 
 	if (line_reader_finish(connection->reader, &line, &length) == LINE_READER_LINE)
-		connection_serve_line(connection, line, length);
+		serve_line(connection, line, length);
 }
 
 static bool is_idle(const struct connection *connection)
@@ -243,8 +257,9 @@ static void begin_half_closed(struct connection *connection)
 static void on_readable(evutil_socket_t fd, short events, void *opaque)
 {
 	struct connection *connection = opaque;
-	int got = evbuffer_read(connection->input, fd, READ_SIZE);
+	ssize_t got = connection_receive(connection);
 
+	(void)fd;
 	(void)events;
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

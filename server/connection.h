@@ -19,6 +19,8 @@
 
 struct server;
 
+#define CONNECTION_FILES_MAX 16 /* descriptors of one line */
+
 /* Something that ends with the connection: embedded in what is leased. */
 struct connection_lease {
 	LIST_ENTRY(connection_lease) link;
@@ -60,6 +62,17 @@ bool connection_cancel(struct connection *connection, const json_t *id, const st
  * Returns 0, -ENOSPC (it has as many as it may) or -ENOMEM.
  */
 int connection_subscribe(struct connection *connection, unsigned int kinds, uint64_t *ret_number);
+
+/*
+ * A descriptor that came with the line that is being served, by its place among them.
+ *
+ * Returns -1 where there is none. It stays the connection's, who closes it as soon as the line's requests have been
+ * begun: a method that wants it duplicates it before it returns. It may be anything.
+ */
+int connection_passed_file(const struct connection *connection, uint32_t index);
+
+/* Close up to CONNECTION_FILES_MAX descriptors that a client passed, off the loop: closing them may block. */
+void connection_close_files(struct server *server, const int *files, uint32_t count);
 
 /* Bytes of answers that clients have not taken yet, of all connections. */
 size_t connections_unsent(const struct server *server);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What connection.c (bytes in and out, life and death) and connection_requests.c (requests, answers, subscriptions)
- * share.
+ * What connection.c (bytes in and out, life and death), connection_requests.c (requests, answers, subscriptions) and
+ * connection_files.c (descriptors that came along) share.
  */
 #ifndef EMBER_SERVER_CONNECTION_PRIVATE_H
 #define EMBER_SERVER_CONNECTION_PRIVATE_H
@@ -38,6 +38,14 @@ struct connection {
 	LIST_HEAD(, connection_subscription) subscriptions;
 	uint32_t subscription_count;
 	LIST_HEAD(, connection_lease) leases;
+
+	uint64_t received; /* bytes of the stream that have arrived */
+	uint64_t served;   /* of them those that the line reader has taken */
+	/* Descriptors that arrived, in their order, and the stream's byte that each came with. */
+	int files[CONNECTION_FILES_MAX];
+	uint64_t file_positions[CONNECTION_FILES_MAX];
+	uint32_t file_count;
+	uint32_t lent_count; /* the first of them: they came with the line that is being served */
 };
 
 /* Give up on the client: everything ends from the loop, not from within this call. reason is logged. */
@@ -60,5 +68,15 @@ void connection_refuse_line(struct connection *connection);
 
 /* Abandon all requests and end all subscriptions. */
 void connection_drop_requests(struct connection *connection);
+
+/* Read what has arrived into the input buffer, and keep the descriptors that came with it. Returns as recvmsg(2). */
+ssize_t connection_receive(struct connection *connection);
+
+/* Lend the line that was just taken the descriptors that came with it; and close them when it has been served. */
+void connection_lend_files(struct connection *connection);
+void connection_end_loan(struct connection *connection);
+
+/* Close all that were kept. */
+void connection_drop_files(struct connection *connection);
 
 #endif

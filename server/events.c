@@ -9,7 +9,7 @@
 #include "server/cleanup.h"
 #include "server/events.h"
 
-static const char *const kind_names[EVENT_KIND_COUNT] = { "vm", "snapshot", "pool", "server" };
+static const char *const kind_names[EVENT_KIND_COUNT] = { "vm", "snapshot", "kernel", "pool", "server" };
 
 const char *event_kind_name(enum event_kind kind)
 {

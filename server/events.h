@@ -19,6 +19,7 @@
 enum event_kind {
 	EVENT_VM = 0,   /* a VM started, paused, resumed, signalled, ended */
 	EVENT_SNAPSHOT, /* a snapshot was registered or removed */
+	EVENT_KERNEL,   /* a kernel was added or removed */
 	EVENT_POOL,     /* a worker was forked, became warm, failed, ended */
 	EVENT_SERVER,   /* the daemon drains, stops, was reconfigured */
 	EVENT_KIND_COUNT,
@@ -46,7 +47,7 @@ struct event_subscription {
 	void (*dropped)(struct event_subscription *subscription, const json_t *params);
 };
 
-/* As events.subscribe names them: "vm", "snapshot", "pool", "server"; or NULL. */
+/* As events.subscribe names them: "vm", "snapshot", "kernel", "pool", "server"; or NULL. */
 const char *event_kind_name(enum event_kind kind);
 
 /* Returns 0 or -ENOENT. */

@@ -11,11 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/cleanup.h"
 #include "server/clock.h"
+#include "server/devices/devices.h"
 #include "server/guest.h"
 #include "server/json_lossy.h"
+#include "server/kernels.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "server/snapshots.h"
@@ -67,6 +70,11 @@ const char *guest_snapshot_text(const struct guest *vm)
 	return vm->snapshot ? snapshot_text(vm->snapshot) : NULL;
 }
 
+const char *guest_kernel_text(const struct guest *vm)
+{
+	return vm->kernel ? kernel_record(vm->kernel)->name : NULL;
+}
+
 void guest_publish(const struct guest *vm, const char *event, json_t *details)
 {
 	if (details && json_object_set_new(details, "vm", json_string(vm->id)) == 0 &&
@@ -115,6 +123,18 @@ static void on_output(void *opaque)
 	tell_waiters(opaque, GUEST_NEWS_OUTPUT);
 }
 
+/* The guest connects to a port of the host's; a worker opens no socket itself. */
+static void on_vsock_connect(void *opaque, uint32_t port, uint64_t cookie)
+{
+	const struct guest *vm = opaque;
+	int file = vm->devices ? devices_connect(vm->devices, port) : -1;
+
+	/* What cannot be told is as if the host did not answer: the guest's own patience ends it. */
+	(void)pool_vm_vsock_connected(vm->pool_vm, cookie, file < 0 ? -1 : file);
+	if (file >= 0)
+		(void)close(file);
+}
+
 /* Drains wait for it no longer. */
 static void uncount(struct guest *vm)
 {
@@ -158,6 +178,7 @@ static void on_exited(void *opaque, const struct message_exited *exited)
 static void free_vm(struct guest *vm)
 {
 	uncount(vm);
+	(void)devices_free(vm->devices);
 	free(vm);
 }
 
@@ -172,6 +193,8 @@ static void on_gone(void *opaque, const char *reason, const char *detail)
 		 log_text("detail", vm->exit_detail[0] ? vm->exit_detail : NULL));
 	guest_publish(vm, "ended", json_pack("{s:s, s:s}", "reason", vm->exit_reason, "detail", vm->exit_detail));
 
+	/* Before anybody is told: who is finds its CID free and its socket gone. */
+	vm->devices = devices_free(vm->devices);
 	while ((waiter = LIST_FIRST(&vm->waiters)) != NULL) {
 		LIST_REMOVE(waiter, link);
 		waiter->heard(waiter, vm, GUEST_NEWS_GONE);
@@ -180,6 +203,8 @@ static void on_gone(void *opaque, const char *reason, const char *detail)
 		connection_lease_remove(&vm->lease);
 	if (vm->snapshot)
 		snapshot_release(vm->server, vm->snapshot, vm->holder);
+	if (vm->kernel)
+		(void)kernel_release(vm->kernel, vm->holder);
 	TAILQ_REMOVE(&vm->server->vms, vm, link);
 	free_vm(vm);
 }
@@ -197,7 +222,12 @@ static void on_lease_lost(struct connection_lease *lease)
 struct pool_vm_callbacks guest_callbacks(struct guest *vm)
 {
 	return (struct pool_vm_callbacks){
-		.opaque = vm, .signalled = on_signalled, .output = on_output, .exited = on_exited, .gone = on_gone
+		.opaque = vm,
+		.signalled = on_signalled,
+		.output = on_output,
+		.vsock_connect = on_vsock_connect,
+		.exited = on_exited,
+		.gone = on_gone,
 	};
 }
 
@@ -251,12 +281,12 @@ void guest_begin(struct guest *vm, struct pool_vm *pool_vm, const struct pool_st
 json_t *guest_to_json(const struct guest *vm)
 {
 	cleanup_json json_t *json = json_pack(
-		"{s:s, s:s?, s:s, s:s?, s:s, s:I, s:I, s:b, s:I, s:s?}", "vm", vm->id, "name",
+		"{s:s, s:s?, s:s, s:s?, s:s?, s:s, s:I, s:I, s:b, s:I, s:s?}", "vm", vm->id, "name",
 		vm->label[0] ? vm->label : NULL, "state", guest_state_text(vm), "snapshot", guest_snapshot_text(vm),
-		"temperature", vm->cold ? "cold" : "warm", "worker", (json_int_t)pool_vm_worker(vm->pool_vm), "pid",
-		(json_int_t)pool_vm_pid(vm->pool_vm), "detached", (int)vm->detached, "age_ms",
-		(json_int_t)(guest_time_ns(vm, monotonic_ns()) / NANOSECONDS_PER_MS), "exit_reason",
-		vm->exited ? vm->exit_reason : NULL);
+		"kernel", guest_kernel_text(vm), "temperature", vm->cold ? "cold" : "warm", "worker",
+		(json_int_t)pool_vm_worker(vm->pool_vm), "pid", (json_int_t)pool_vm_pid(vm->pool_vm), "detached",
+		(int)vm->detached, "age_ms", (json_int_t)(guest_time_ns(vm, monotonic_ns()) / NANOSECONDS_PER_MS),
+		"exit_reason", vm->exited ? vm->exit_reason : NULL);
 
 	return json && shape_to_json(pool_vm_shape(vm->pool_vm), json) == 0 ? steal_pointer(json) : NULL;
 }

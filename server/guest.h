@@ -26,6 +26,8 @@
 struct server;
 struct guest_waiter;
 struct catalog_entry;
+struct devices;
+struct kernel;
 
 /* What the guest has reported under one number. */
 struct guest_signal {
@@ -42,7 +44,10 @@ struct guest {
 	char id[GUEST_ID_SIZE];
 	char label[GUEST_LABEL_SIZE];   /* "": none */
 	struct catalog_entry *snapshot; /* what it was restored from, held; NULL: it was booted */
-	uint64_t holder;                /* as whom it holds the snapshot */
+	struct kernel *kernel;          /* what it was booted with, held; NULL: it was not */
+	uint64_t holder;                /* as whom it holds the snapshot or the kernel */
+	struct devices *devices;        /* NULL before it has started */
+	uint32_t stills;                /* snapshots in the making that count on it not to be resumed */
 	bool cold;
 	bool detached;
 	bool leased; /* to a connection that is there */
@@ -111,6 +116,9 @@ const char *guest_state_text(const struct guest *vm);
 
 /* What it was restored from: a name or a path; NULL: it was booted. */
 const char *guest_snapshot_text(const struct guest *vm);
+
+/* The name of the kernel that it was booted with, or NULL. */
+const char *guest_kernel_text(const struct guest *vm);
 
 /* The members that vm.list and vm.info share. NULL: out of memory. */
 json_t *guest_to_json(const struct guest *vm);

@@ -16,8 +16,10 @@
 #include "server/cleanup.h"
 #include "server/clock.h"
 #include "server/connection.h"
+#include "server/devices/devices.h"
 #include "server/file_thread.h"
 #include "server/http.h"
+#include "server/kernels.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/server.h"
@@ -133,6 +135,10 @@ static int make_parts(struct server *server, struct error_detail *detail)
 	if (!error)
 		error = snapshots_open(server, &server->snapshots, detail);
 	if (!error)
+		error = kernels_open(server, &server->kernels, detail);
+	if (!error)
+		devices_sweep(server);
+	if (!error)
 		error = make_demo_image(&server->demo_image);
 	/* The zygote is forked here: before there is a second thread. */
 	if (!error)
@@ -216,6 +222,7 @@ struct server *server_free(struct server *server)
 	/* What the thread completes may need the pool; what the pool ends may ask for the thread, and is refused. */
 	file_thread_stop(server->files);
 	(void)pool_free(server->pool);
+	(void)kernels_close(server->kernels);
 	(void)snapshots_close(server->snapshots);
 	(void)file_thread_free(server->files);
 	json_decref(server->openrpc);

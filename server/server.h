@@ -45,9 +45,11 @@ struct server {
 	struct file_thread *files;
 	struct pool *pool;
 	struct snapshots *snapshots;
-	TAILQ_HEAD(, guest) vms; /* in order of their start */
-	json_t *openrpc;         /* rpc.discover's answer; NULL: nobody has asked yet */
-	int demo_image;          /* the demo guest's flat image, in a sealed memory file */
+	struct kernels *kernels;
+	TAILQ_HEAD(, guest) vms;      /* in order of their start */
+	LIST_HEAD(, devices) devices; /* of VMs, and of starts in progress: whose CIDs are taken */
+	json_t *openrpc;              /* rpc.discover's answer; NULL: nobody has asked yet */
+	int demo_image;               /* the demo guest's flat image, in a sealed memory file */
 
 	struct unix_listener *listener;
 	struct evconnlistener *acceptor;
@@ -73,7 +75,7 @@ struct server {
 };
 
 /*
- * Make everything that serves: sockets taken, snapshots, file thread, pool. Blocks until the host has been probed.
+ * Make everything that serves: sockets taken, snapshots, kernels, file thread, pool. Blocks until the host has been probed.
  *
  * config, options  options must outlive the server; config is copied
  * ret_server       the caller ends it with server_free()

@@ -72,7 +72,39 @@ static void free_load(struct snapshot_load *load)
 	free(load);
 }
 
-static void finish(struct snapshot_load *load, const struct rpc_error *error, const struct snapshot_loaded *loaded)
+void snapshot_loaded_close(struct snapshot_loaded *loaded)
+{
+	int i;
+
+	if (loaded->memory >= 0)
+		(void)close(loaded->memory);
+	if (loaded->state >= 0)
+		(void)close(loaded->state);
+	for (i = 0; i < SNAPSHOT_OVERLAYS; i++)
+		if (loaded->overlays[i] >= 0)
+			(void)close(loaded->overlays[i]);
+	snapshot_loaded_forget(loaded);
+}
+
+void snapshot_loaded_forget(struct snapshot_loaded *loaded)
+{
+	loaded->memory = loaded->state = -1;
+	memset(loaded->overlays, -1, sizeof(loaded->overlays));
+}
+
+struct catalog_registration snapshot_loaded_registration(const struct snapshot_loaded *loaded, const char *name,
+							 const char *path, json_t *devices)
+{
+	return (struct catalog_registration){ .name = name,
+					      .path = path,
+					      .devices = devices,
+					      .memory = loaded->memory,
+					      .state = loaded->state,
+					      .overlays = loaded->overlays,
+					      .summary = loaded->summary };
+}
+
+static void finish(struct snapshot_load *load, const struct rpc_error *error, struct snapshot_loaded *loaded)
 {
 	load->options.done(load->options.opaque, error, loaded);
 	free_load(load);
@@ -108,15 +140,15 @@ static void on_loaded(void *opaque, const struct pool_result *result, int state,
 	found = (struct snapshot_loaded){
 		.memory = load->files.memory,
 		.state = state,
-		.summary = { .vcpus = loaded->vcpus,
-			     .cpu_template = (enum cpu_template)loaded->cpu_template,
-			     .memory_size = loaded->memory_size,
-			     .data_bytes = loaded->data_bytes,
+		.summary = { .data_bytes = loaded->data_bytes,
 			     .created_unix_ns = loaded->created_unix_ns,
 			     .state_crc64 = loaded->state_crc64,
 			     .chunk_count = loaded->chunk_count },
 	};
+	message_loaded_shape(loaded, &found.summary.shape);
+	memcpy(found.overlays, load->files.overlays, sizeof(found.overlays));
 	load->files.memory = -1;
+	memset(load->files.overlays, -1, sizeof(load->files.overlays));
 	finish(load, NULL, &found);
 }
 
@@ -160,7 +192,7 @@ int snapshot_load_begin(struct server *server, const struct snapshot_load_option
 	load->server = server;
 	load->options = *options;
 	load->options.path = path;
-	load->files = (struct snapshot_files){ .folder = -1, .state = -1, .memory = -1 };
+	load->files = SNAPSHOT_FILES_NONE;
 	error = file_thread_submit(server->files, open_files, on_opened, load);
 	if (error)
 		goto failed;

@@ -10,16 +10,37 @@
 
 #include "proto/status.h"
 #include "snapshot/catalog.h"
+#include "snapshot/folder.h"
 
 struct server;
 struct snapshot_load;
 
 /* What a load found. */
 struct snapshot_loaded {
-	int memory; /* memory.snap, open for reading */
-	int state;  /* sealed struct vm_state */
+	int memory;                      /* memory.snap, open for reading */
+	int state;                       /* sealed struct vm_state */
+	int overlays[SNAPSHOT_OVERLAYS]; /* drive-N.overlay, open for reading, or -1 */
 	struct catalog_summary summary;
 };
+
+/* One that owns no descriptor. */
+#define SNAPSHOT_LOADED_NONE                                                              \
+	(struct snapshot_loaded)                                                          \
+	{                                                                                 \
+		.memory = -1, .state = -1, .overlays = { -1, -1, -1, -1, -1, -1, -1, -1 } \
+	}
+_Static_assert(SNAPSHOT_OVERLAYS == 8, "as many as SNAPSHOT_LOADED_NONE names");
+
+/* Close its descriptors; or forget them: they are another's now. */
+void snapshot_loaded_close(struct snapshot_loaded *loaded);
+void snapshot_loaded_forget(struct snapshot_loaded *loaded);
+
+/*
+ * What the catalog is to be given for it. Strings and devices (or NULL) are not copied here; the catalog takes the
+ * descriptors over.
+ */
+struct catalog_registration snapshot_loaded_registration(const struct snapshot_loaded *loaded, const char *name,
+							 const char *path, json_t *devices);
 
 struct snapshot_load_options {
 	int folder;       /* that a relative path starts from; AT_FDCWD; stays the caller's, open until done */
@@ -29,7 +50,7 @@ struct snapshot_load_options {
 	void *opaque;
 	void (*progress)(void *opaque, uint64_t done, uint64_t total); /* bytes; may be NULL */
 	/* Once, from the loop. error is NULL on success; then loaded's descriptors are the callee's. */
-	void (*done)(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded);
+	void (*done)(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded);
 };
 
 /*

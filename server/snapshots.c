@@ -2,7 +2,8 @@
 /*
  * What stands between the catalog (plain data) and the daemon (files, events, VMs).
  *
- * The state folder is locked, so that two daemons do not write one catalog. Its file holds names and paths only: at a
+ * The state folder is locked, so that two daemons do not write one catalog. Its file holds names, paths, and what was
+ * behind a snapshot's devices: at a
  * start each snapshot is opened and loaded again, one after the other, before the first client is served. Checksums of
  * memory are not read again then; snapshot.verify does that.
  *
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "server/cleanup.h"
+#include "server/devices/record.h"
 #include "server/file_thread.h"
 #include "server/guest.h"
 #include "server/log.h"
@@ -37,6 +39,7 @@ struct pending {
 	STAILQ_ENTRY(pending) link;
 	char *name;
 	char *path;
+	json_t *devices; /* or NULL */
 };
 
 struct snapshots {
@@ -85,15 +88,22 @@ static int lock_folder(int fd, const char *path, struct error_detail *detail)
 	return -EBUSY;
 }
 
-static int add_pending(void *opaque, const char *name, const char *path)
+static int add_pending(void *opaque, const char *name, const char *path, json_t *devices)
 {
 	struct snapshots *snapshots = opaque;
 	struct pending *pending = calloc(1, sizeof(*pending));
+	struct error_detail detail = { "" };
 
 	if (!pending)
 		return -ENOMEM;
 	pending->name = strdup(name);
 	pending->path = strdup(path);
+	/* A record that is none is as if there were none: a restore must then be told what is behind the devices. */
+	if (devices && record_check(devices, &detail))
+		log_error("devices of a snapshot not known", log_text("snapshot", name),
+			  log_text("detail", detail.text));
+	else
+		pending->devices = json_incref(devices);
 	STAILQ_INSERT_TAIL(&snapshots->pending, pending, link);
 	return pending->name && pending->path ? 0 : -ENOMEM;
 }
@@ -102,6 +112,7 @@ static void free_pending(struct pending *pending)
 {
 	free(pending->name);
 	free(pending->path);
+	json_decref(pending->devices);
 	free(pending);
 }
 
@@ -169,7 +180,7 @@ static void finish_pending(struct snapshots *snapshots)
 	event_active(snapshots->next_load, EV_TIMEOUT, 0);
 }
 
-static void on_loaded(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded)
+static void on_loaded(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded)
 {
 	struct snapshots *snapshots = opaque;
 	const struct pending *pending = STAILQ_FIRST(&snapshots->pending);
@@ -179,17 +190,13 @@ static void on_loaded(void *opaque, const struct rpc_error *error, const struct 
 		log_error("snapshot not loaded", log_text("snapshot", pending->name), log_text("path", pending->path),
 			  log_text("detail", error->message));
 	} else {
-		const struct catalog_registration registration = { .name = pending->name,
-								   .path = pending->path,
-								   .memory = loaded->memory,
-								   .state = loaded->state,
-								   .summary = loaded->summary };
+		const struct catalog_registration registration =
+			snapshot_loaded_registration(loaded, pending->name, pending->path, pending->devices);
 
 		if (catalog_register(snapshots->catalog, &registration, false, NULL, &detail)) {
 			log_error("snapshot not loaded", log_text("snapshot", pending->name),
 				  log_text("detail", detail.text));
-			(void)close(loaded->memory);
-			(void)close(loaded->state);
+			snapshot_loaded_close(loaded);
 		}
 	}
 	finish_pending(snapshots);
@@ -247,7 +254,7 @@ static int make_parts(struct snapshots *snapshots, struct error_detail *detail)
 	if (error)
 		return error;
 
-	if (publish_sweep(snapshots->folder, &removed) == 0 && removed > 0)
+	if (publish_sweep(snapshots->folder, &snapshot_folder_form, &removed) == 0 && removed > 0)
 		log_info("swept what an earlier daemon left", log_number("folders", removed));
 	return 0;
 }
@@ -303,6 +310,11 @@ struct snapshots *snapshots_close(struct snapshots *snapshots)
 struct catalog *snapshots_catalog(struct snapshots *snapshots)
 {
 	return snapshots->catalog;
+}
+
+int snapshots_open_folder(const struct snapshots *snapshots, const char *name, int *ret_fd, struct error_detail *detail)
+{
+	return open_folder(snapshots->state_dir, name, ret_fd, detail);
 }
 
 int snapshots_folder(const struct snapshots *snapshots)
@@ -424,17 +436,16 @@ static const char *holder_text(const struct server *server, uint64_t holder, cha
 	if (!(holder & START_HOLDER))
 		return guest_id_text(holder, text);
 	TAILQ_FOREACH(vm, &server->vms, link)
-		if (vm->snapshot && vm->holder == holder)
+		if (vm->holder == holder)
 			return vm->id;
 	return "starting";
 }
 
-json_t *snapshot_users(const struct server *server, const struct catalog_entry *entry)
+json_t *holders_to_json(const struct server *server, const uint64_t *holders, size_t count)
 {
 	cleanup_json json_t *users = json_array();
 	char text[GUEST_ID_SIZE];
-	size_t count, i;
-	const uint64_t *holders = catalog_entry_holders(entry, &count);
+	size_t i;
 
 	for (i = 0; i < count; i++)
 		if (json_array_append_new(users, json_string(holder_text(server, holders[i], text))))
@@ -442,11 +453,16 @@ json_t *snapshot_users(const struct server *server, const struct catalog_entry *
 	return steal_pointer(users);
 }
 
+json_t *snapshot_users(const struct server *server, const struct catalog_entry *entry)
+{
+	size_t count;
+	const uint64_t *holders = catalog_entry_holders(entry, &count);
+
+	return holders_to_json(server, holders, count);
+}
+
 json_t *snapshot_to_json(const char *name, const char *path, const struct catalog_summary *summary, json_t *users)
 {
-	const struct machine_shape shape = { .vcpus = summary->vcpus,
-					     .cpu_template = summary->cpu_template,
-					     .memory_size = summary->memory_size };
 	cleanup_json json_t *json = NULL;
 	char created[TIME_TEXT_SIZE], crc[17];
 
@@ -454,7 +470,7 @@ json_t *snapshot_to_json(const char *name, const char *path, const struct catalo
 	(void)snprintf(crc, sizeof(crc), "%016" PRIx64, summary->state_crc64);
 	json = json_pack("{s:s?, s:s, s:s, s:s, s:o}", "name", name, "path", path, "created", created, "state_crc64",
 			 crc, "users", users ? users : json_array());
-	return json && shape_to_json(&shape, json) == 0 ? steal_pointer(json) : NULL;
+	return json && shape_to_json(&summary->shape, json) == 0 ? steal_pointer(json) : NULL;
 }
 
 json_t *snapshot_entry_to_json(const struct server *server, const struct catalog_entry *entry)

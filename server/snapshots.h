@@ -42,6 +42,10 @@ struct snapshots *snapshots_close(struct snapshots *snapshots);
 
 struct catalog *snapshots_catalog(struct snapshots *snapshots);
 
+/* Open a folder of the state folder, which is made where there is none. Returns 0 or -errno with the step in detail. */
+int snapshots_open_folder(const struct snapshots *snapshots, const char *name, int *ret_fd,
+			  struct error_detail *detail);
+
 /* STATE_DIR/snapshots, open; and the path of a snapshot in it, in path of at least size bytes. */
 int snapshots_folder(const struct snapshots *snapshots);
 void snapshots_path(const struct snapshots *snapshots, const char *name, char *path, size_t size);
@@ -82,6 +86,9 @@ bool snapshot_is_watched(const struct snapshots *snapshots, const struct catalog
 
 /* The name, or the path of one that has none. */
 const char *snapshot_text(const struct catalog_entry *entry);
+
+/* The ids of these holders, VMs and starts in progress ("starting" for one that has no VM yet). NULL: out of memory. */
+json_t *holders_to_json(const struct server *server, const uint64_t *holders, size_t count);
 
 /* The ids of the VMs that hold it; "starting" for one that has none yet. NULL: out of memory. */
 json_t *snapshot_users(const struct server *server, const struct catalog_entry *entry);

@@ -7,7 +7,7 @@
  * no lock, one that refuses is stale and is unlinked. The lock file is removed at the end, so whoever takes the lock
  * checks that the file it locked is still the one at the path.
  *
- * The socket is bound under a umask that lets nobody in, and gets its group and mode before its owner calls listen(2).
+ * The socket is bound with a mode that lets nobody in, and gets its group and mode before its owner calls listen(2).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -121,17 +121,14 @@ static int remove_stale(const struct unix_listener *listener, const struct socka
 static int bind_socket(struct unix_listener *listener, const struct sockaddr_un *address, uint32_t mode, uint32_t gid,
 		       struct error_detail *detail)
 {
-	mode_t saved_umask;
-	int failed;
-
 	listener->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listener->socket < 0)
 		return fail(detail, "cannot make a socket for", listener->path);
 
-	saved_umask = umask(0777);
-	failed = bind(listener->socket, (const struct sockaddr *)address, sizeof(*address));
-	(void)umask(saved_umask);
-	if (failed)
+	/* Of the socket, which bind(2) gives to its file: a umask would be one for all threads. */
+	if (fchmod(listener->socket, 0))
+		return fail(detail, "cannot set the mode of", listener->path);
+	if (bind(listener->socket, (const struct sockaddr *)address, sizeof(*address)))
 		return fail(detail, "cannot bind", listener->path);
 	if (lstat(listener->path, &listener->bound))
 		return fail(detail, "cannot look at", listener->path);

@@ -16,8 +16,16 @@
 
 const char *shape_text(const struct machine_shape *shape, char *text)
 {
-	(void)snprintf(text, SHAPE_TEXT_SIZE, "%" PRIu32 "x%" PRIu64 "-%s", shape->vcpus,
-		       shape->memory_size >> MIB_SHIFT, cpu_template_name(shape->cpu_template));
+	char drives[16] = "", nets[16] = "";
+
+	if (shape->disks > 0)
+		(void)snprintf(drives, sizeof(drives), "+%" PRIu32 "d", shape->disks);
+	if (shape->nets > 0)
+		(void)snprintf(nets, sizeof(nets), "+%" PRIu32 "n", shape->nets);
+	(void)snprintf(text, SHAPE_TEXT_SIZE, "%" PRIu32 "x%" PRIu64 "-%s%s%s%s%s%s", shape->vcpus,
+		       shape->memory_size >> MIB_SHIFT, cpu_template_name(shape->cpu_template), drives, nets,
+		       shape->vsocks > 0 ? "+vsock" : "", shape->rngs > 0 ? "+rng" : "",
+		       shape->balloons > 0 ? "+balloon" : "");
 	return text;
 }
 
@@ -25,9 +33,11 @@ int shape_to_json(const struct machine_shape *shape, json_t *object)
 {
 	char text[SHAPE_TEXT_SIZE];
 	json_t *members =
-		json_pack("{s:s, s:I, s:I, s:s}", "shape", shape_text(shape, text), "vcpus", (json_int_t)shape->vcpus,
-			  "memory_mib", (json_int_t)(shape->memory_size >> MIB_SHIFT), "cpu_template",
-			  cpu_template_name(shape->cpu_template));
+		json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "shape", shape_text(shape, text), "vcpus",
+			  (json_int_t)shape->vcpus, "memory_mib", (json_int_t)(shape->memory_size >> MIB_SHIFT),
+			  "cpu_template", cpu_template_name(shape->cpu_template), "drives", (json_int_t)shape->disks,
+			  "net", (json_int_t)shape->nets, "vsock", (json_int_t)shape->vsocks, "rng",
+			  (json_int_t)shape->rngs, "balloon", (json_int_t)shape->balloons);
 
 	return members && json_object_update_new(object, members) == 0 ? 0 : -ENOMEM;
 }
@@ -94,7 +104,12 @@ static struct machine_shape form_shape(const struct config_shape *shape)
 {
 	return (struct machine_shape){ .vcpus = shape->vcpus,
 				       .cpu_template = (enum cpu_template)shape->cpu_template,
-				       .memory_size = (uint64_t)shape->memory_mib << MIB_SHIFT };
+				       .memory_size = (uint64_t)shape->memory_mib << MIB_SHIFT,
+				       .disks = shape->drives,
+				       .nets = shape->net,
+				       .vsocks = shape->vsock,
+				       .rngs = shape->rng,
+				       .balloons = shape->balloon };
 }
 
 static int configure_shapes(struct server *server, struct error_detail *detail)
@@ -129,8 +144,7 @@ static bool is_configured(const struct config_shapes *shapes, const struct confi
 	uint32_t i;
 
 	for (i = 0; i < shapes->count; i++)
-		if (shapes->items[i].vcpus == wanted->vcpus && shapes->items[i].memory_mib == wanted->memory_mib &&
-		    shapes->items[i].cpu_template == wanted->cpu_template)
+		if (config_shape_equal(&shapes->items[i], wanted))
 			return true;
 	return false;
 }

@@ -21,11 +21,14 @@ int workers_start(struct server *server, struct error_detail *detail);
 /* Take over what a reload changed. A shape that is not configured any more keeps nothing warm. */
 void workers_configure(struct server *server, const struct config_shapes *before);
 
-/* A shape's name, "1x128-host", in text of at least SHAPE_TEXT_SIZE bytes. Returns text. */
-#define SHAPE_TEXT_SIZE 48
+/*
+ * A shape's name in text of at least SHAPE_TEXT_SIZE bytes: vCPUs, MiB, CPU template, and the virtio devices that it has:
+ * "1x128-host", "2x256-host+1d+2n+vsock+rng+balloon". Returns text.
+ */
+#define SHAPE_TEXT_SIZE 64
 const char *shape_text(const struct machine_shape *shape, char *text);
 
-/* Set the members shape, vcpus, memory_mib and cpu_template. Returns 0 or -ENOMEM. */
+/* Set the members shape, vcpus, memory_mib, cpu_template, and the count of each device. Returns 0 or -ENOMEM. */
 int shape_to_json(const struct machine_shape *shape, json_t *object);
 
 /* An error for what the pool said. Returns its errno. */

@@ -20,15 +20,17 @@
 
 #include <jansson.h>
 
+#include "snapshot/holders.h"
+
 struct catalog_entry {
 	char *name;
 	char *path;
 	int memory;
 	int state;
+	int overlays[CATALOG_OVERLAYS];
+	json_t *devices; /* or NULL */
 	struct catalog_summary summary;
-	uint64_t *holders;
-	size_t holder_count;
-	size_t holder_capacity;
+	struct holders holders;
 	bool being_removed;
 	bool replaced;
 	struct catalog_entry *next; /* in the list of the nameless */
@@ -76,13 +78,17 @@ int catalog_new(void (*gone)(void *opaque, const struct catalog_entry *entry), v
 
 static void free_entry(struct catalog_entry *entry)
 {
+	for (size_t i = 0; i < CATALOG_OVERLAYS; i++)
+		if (entry->overlays[i] >= 0)
+			(void)close(entry->overlays[i]);
+	json_decref(entry->devices);
 	if (entry->memory >= 0)
 		(void)close(entry->memory);
 	if (entry->state >= 0)
 		(void)close(entry->state);
 	free(entry->name);
 	free(entry->path);
-	free(entry->holders);
+	holders_free(&entry->holders);
 	free(entry);
 }
 
@@ -167,6 +173,8 @@ static int make_entry(const struct catalog_registration *registration, struct ca
 	if (!entry)
 		return -ENOMEM;
 	entry->memory = entry->state = -1;
+	for (size_t i = 0; i < CATALOG_OVERLAYS; i++)
+		entry->overlays[i] = -1;
 	entry->path = strdup(registration->path);
 	entry->name = registration->name ? strdup(registration->name) : NULL;
 	if (!entry->path || (registration->name && !entry->name)) {
@@ -176,6 +184,9 @@ static int make_entry(const struct catalog_registration *registration, struct ca
 
 	entry->memory = registration->memory;
 	entry->state = registration->state;
+	if (registration->overlays)
+		memcpy(entry->overlays, registration->overlays, sizeof(entry->overlays));
+	entry->devices = json_incref(registration->devices);
 	entry->summary = registration->summary;
 	*ret_entry = entry;
 	return 0;
@@ -203,6 +214,11 @@ static int check_registration(const struct catalog_registration *registration, s
 		error_detail_set(detail, "a snapshot's path is absolute, UTF-8, and has fewer than %d bytes", PATH_MAX);
 		return -EINVAL;
 	}
+	if (registration->devices && json_dumpb(registration->devices, NULL, 0, JSON_COMPACT) > CATALOG_DEVICES_MAX) {
+		error_detail_set(detail, "what is known of a snapshot's devices has more than %d bytes",
+				 CATALOG_DEVICES_MAX);
+		return -EINVAL;
+	}
 
 	return 0;
 }
@@ -226,7 +242,7 @@ static int reserve_named(struct catalog *catalog)
 /* The entry that has the name makes way; it stays for its holders. */
 static void replace_entry(struct catalog *catalog, struct catalog_entry *old)
 {
-	if (old->holder_count == 0) {
+	if (old->holders.count == 0) {
 		drop(catalog, old);
 		return;
 	}
@@ -339,6 +355,16 @@ int catalog_entry_state(const struct catalog_entry *entry)
 	return entry->state;
 }
 
+const int *catalog_entry_overlays(const struct catalog_entry *entry)
+{
+	return entry->overlays;
+}
+
+const json_t *catalog_entry_devices(const struct catalog_entry *entry)
+{
+	return entry->devices;
+}
+
 const struct catalog_summary *catalog_entry_summary(const struct catalog_entry *entry)
 {
 	return &entry->summary;
@@ -356,58 +382,31 @@ bool catalog_entry_was_replaced(const struct catalog_entry *entry)
 
 const uint64_t *catalog_entry_holders(const struct catalog_entry *entry, size_t *ret_count)
 {
-	*ret_count = entry->holder_count;
-	return entry->holders;
-}
-
-static size_t holder_index(const struct catalog_entry *entry, uint64_t holder)
-{
-	size_t index = 0;
-
-	while (index < entry->holder_count && entry->holders[index] != holder)
-		index++;
-
-	return index;
+	*ret_count = entry->holders.count;
+	return entry->holders.numbers;
 }
 
 int catalog_hold(struct catalog_entry *entry, uint64_t holder)
 {
 	if (entry->being_removed)
 		return -ESHUTDOWN;
-	if (holder_index(entry, holder) < entry->holder_count)
-		return -EEXIST;
-
-	if (entry->holder_count == entry->holder_capacity) {
-		size_t capacity = entry->holder_capacity ? 2 * entry->holder_capacity : 8;
-		uint64_t *holders = reallocarray(entry->holders, capacity, sizeof(uint64_t));
-
-		if (!holders)
-			return -ENOMEM;
-		entry->holders = holders;
-		entry->holder_capacity = capacity;
-	}
-	entry->holders[entry->holder_count++] = holder;
-	return 0;
+	return holders_add(&entry->holders, holder);
 }
 
 int catalog_release(struct catalog *catalog, struct catalog_entry *entry, uint64_t holder)
 {
-	size_t index = holder_index(entry, holder);
+	int r = holders_remove(&entry->holders, holder);
 
-	if (index == entry->holder_count)
-		return -ENOENT;
-	memmove(&entry->holders[index], &entry->holders[index + 1],
-		(entry->holder_count - index - 1) * sizeof(uint64_t));
-	entry->holder_count--;
-
-	if (entry->holder_count == 0 && (!entry->name || entry->replaced || entry->being_removed))
+	if (r < 0)
+		return r;
+	if (entry->holders.count == 0 && (!entry->name || entry->replaced || entry->being_removed))
 		drop(catalog, entry);
 	return 0;
 }
 
 int catalog_remove(struct catalog *catalog, struct catalog_entry *entry, bool when_free)
 {
-	if (entry->holder_count == 0) {
+	if (entry->holders.count == 0) {
 		drop(catalog, entry);
 		return 0;
 	}

@@ -13,19 +13,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kvm/cpuid.h"
+#include <jansson.h>
+
+#include "devices/machine.h"
 #include "kvm/error_detail.h"
 
 #define CATALOG_NAME_MAX 64             /* characters of a name: [A-Za-z0-9][A-Za-z0-9._-]* */
 #define CATALOG_FILE     "catalog.json" /* where the catalog's text is kept */
-#define CATALOG_TEXT_MAX (UINT64_C(16) << 20)
+#define CATALOG_TEXT_MAX (UINT64_C(64) << 20)
+
+#define CATALOG_OVERLAYS    MACHINE_DISKS_MAX
+#define CATALOG_DEVICES_MAX 262144
 
 /* What the loader said of a snapshot: its own words about a hostile file, in bounds. */
 struct catalog_summary {
-	uint32_t vcpus;
-	enum cpu_template cpu_template;
-	uint64_t memory_size; /* bytes */
-	uint64_t data_bytes;  /* of the memory, that are not holes */
+	struct machine_shape shape;
+	uint64_t data_bytes; /* of the memory, that are not holes */
 	uint64_t created_unix_ns;
 	uint64_t state_crc64;
 	uint32_t chunk_count;
@@ -37,8 +40,15 @@ struct catalog_entry; /* opaque */
 struct catalog_registration {
 	const char *name; /* NULL: anonymous, not kept when the last holder is gone */
 	const char *path; /* the snapshot's folder, absolute; UTF-8 */
-	int memory;       /* memory.snap, open for reading */
-	int state;        /* sealed struct vm_state */
+	/*
+	 * What was behind its devices, and is known from nowhere else: a JSON object, at most CATALOG_DEVICES_MAX bytes as
+	 * text, that the catalog keeps as it is; NULL: nothing is known. A reference is taken.
+	 */
+	json_t *devices;
+	int memory; /* memory.snap, open for reading */
+	int state;  /* sealed struct vm_state */
+	const int *
+		overlays; /* CATALOG_OVERLAYS: of each disk, what the snapshot keeps of it, open for reading, or -1; NULL: none */
 	struct catalog_summary summary;
 };
 
@@ -66,7 +76,7 @@ struct catalog *catalog_free(struct catalog *catalog);
  * replace       an entry of that name makes way: it is found no more, and freed when its last holder is gone
  * ret_entry     may be NULL
  *
- * Returns 0; -EINVAL (name or path: detail); -EEXIST (the name is taken, and replace is false); -EBUSY (that entry is
+ * Returns 0; -EINVAL (name, path or devices: detail); -EEXIST (the name is taken, and replace is false); -EBUSY (that entry is
  * being removed); -ENOMEM.
  */
 int catalog_register(struct catalog *catalog, const struct catalog_registration *registration, bool replace,
@@ -86,6 +96,8 @@ const char *catalog_entry_name(const struct catalog_entry *entry); /* NULL: anon
 const char *catalog_entry_path(const struct catalog_entry *entry);
 int catalog_entry_memory(const struct catalog_entry *entry); /* descriptors stay the entry's */
 int catalog_entry_state(const struct catalog_entry *entry);
+const int *catalog_entry_overlays(const struct catalog_entry *entry);   /* CATALOG_OVERLAYS; -1: none */
+const json_t *catalog_entry_devices(const struct catalog_entry *entry); /* NULL: nothing is known */
 const struct catalog_summary *catalog_entry_summary(const struct catalog_entry *entry);
 bool catalog_entry_is_being_removed(const struct catalog_entry *entry);
 bool catalog_entry_was_replaced(const struct catalog_entry *entry);
@@ -122,7 +134,7 @@ int catalog_remove(struct catalog *catalog, struct catalog_entry *entry, bool wh
 void catalog_keep(struct catalog_entry *entry);
 
 /*
- * The catalog as text: names and paths of what has a name and is not being removed.
+ * The catalog as text: names, paths and devices of what has a name and is not being removed.
  *
  * ret_text  from malloc(3), the caller's; for publish_file()
  *
@@ -131,13 +143,14 @@ void catalog_keep(struct catalog_entry *entry);
 int catalog_to_text(const struct catalog *catalog, char **ret_text, size_t *ret_size);
 
 /*
- * Read such a text: calls visit for each name and path, after all of it was checked. The strings are valid during the
- * call.
+ * Read such a text: calls visit for each entry, after all of it was checked. Strings are valid during the call; devices
+ * (NULL: it has none) is an object, looked at no further, that may be kept by a reference.
  *
  * Returns 0, -EINVAL (no catalog: detail says why), -EFBIG, -ENOMEM, or what visit returned where it was not 0: then no
  * more follow.
  */
-int catalog_from_text(const char *text, size_t size, int (*visit)(void *opaque, const char *name, const char *path),
-		      void *opaque, struct error_detail *detail);
+int catalog_from_text(const char *text, size_t size,
+		      int (*visit)(void *opaque, const char *name, const char *path, json_t *devices), void *opaque,
+		      struct error_detail *detail);
 
 #endif

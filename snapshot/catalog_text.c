@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The catalog's text: {"format": 1, "snapshots": [{"name": "...", "path": "/..."}]}.
+ * The catalog's text: {"format": 1, "snapshots": [{"name": "...", "path": "/...", "devices": {...}}]}.
  *
- * Only names and paths are kept: what a snapshot is, its own files say, and they are checked again when the daemon
- * starts.
+ * What a snapshot is, its own files say, and they are checked again when the daemon starts. Devices are kept here, where
+ * the worker that wrote those files cannot reach: they name files of the host's. An entry may be without, as all were once.
  */
 #include <errno.h>
 #include <limits.h>
@@ -27,8 +27,9 @@ static json_t *entries_to_json(const struct catalog *catalog)
 
 		if (catalog_entry_is_being_removed(entry))
 			continue;
-		if (json_array_append_new(array, json_pack("{s:s, s:s}", "name", catalog_entry_name(entry), "path",
-							   catalog_entry_path(entry))) < 0) {
+		if (json_array_append_new(array, json_pack("{s:s, s:s, s:O*}", "name", catalog_entry_name(entry),
+							   "path", catalog_entry_path(entry), "devices",
+							   catalog_entry_devices(entry))) < 0) {
 			json_decref(array);
 			return NULL;
 		}
@@ -80,6 +81,7 @@ static int check_entry(const json_t *entry, struct json_path *path, struct error
 {
 	const char *name;
 	const char *folder;
+	const json_t *devices = json_object_get(entry, "devices");
 	int r = json_expect_object(entry, path, detail);
 
 	if (r < 0)
@@ -88,8 +90,10 @@ static int check_entry(const json_t *entry, struct json_path *path, struct error
 	folder = name ? member_text(entry, "path", path, detail) : NULL;
 	if (!folder)
 		return -EINVAL;
-	if (json_object_size(entry) != 2)
-		return json_fail(path, detail, "must have a name and a path, and nothing else");
+	if (devices && (!json_is_object(devices) || json_dumpb(devices, NULL, 0, JSON_COMPACT) > CATALOG_DEVICES_MAX))
+		return json_fail(path, detail, "has devices that are no object, or more than there can be");
+	if (json_object_size(entry) != (devices ? 3 : 2))
+		return json_fail(path, detail, "must have a name and a path, may have devices, and has nothing else");
 	if (!catalog_name_is_valid(name))
 		return json_fail(path, detail, "has a name that is none");
 	if (folder[0] != '/' || strlen(folder) >= PATH_MAX)
@@ -126,15 +130,15 @@ static int check_document(const json_t *document, struct error_detail *detail)
 	return r;
 }
 
-static int visit_entries(const json_t *document, int (*visit)(void *opaque, const char *name, const char *path),
-			 void *opaque)
+static int visit_entries(const json_t *document,
+			 int (*visit)(void *opaque, const char *name, const char *path, json_t *devices), void *opaque)
 {
 	const json_t *entry;
 	size_t i;
 
 	json_array_foreach(json_object_get(document, "snapshots"), i, entry) {
 		int r = visit(opaque, json_string_value(json_object_get(entry, "name")),
-			      json_string_value(json_object_get(entry, "path")));
+			      json_string_value(json_object_get(entry, "path")), json_object_get(entry, "devices"));
 
 		if (r != 0)
 			return r;
@@ -143,8 +147,9 @@ static int visit_entries(const json_t *document, int (*visit)(void *opaque, cons
 	return 0;
 }
 
-int catalog_from_text(const char *text, size_t size, int (*visit)(void *opaque, const char *name, const char *path),
-		      void *opaque, struct error_detail *detail)
+int catalog_from_text(const char *text, size_t size,
+		      int (*visit)(void *opaque, const char *name, const char *path, json_t *devices), void *opaque,
+		      struct error_detail *detail)
 {
 	char message[JSON_ERROR_TEXT_LENGTH];
 	json_error_t error;

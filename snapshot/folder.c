@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening a snapshot's folder and files.
+ * Opening published folders and their files.
  *
  * Paths come from clients, and folders may be writable by others, so that a name can stand for anything. Each one is
  * looked at (fstatat, no following) before it is opened, because opening a device or a FIFO may already do something;
@@ -17,11 +17,28 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "kvm/cleanup.h"
 #include "kvm/memory.h"
 
-const char *const snapshot_file_names[] = { SNAPSHOT_STATE_FILE, SNAPSHOT_MEMORY_FILE, NULL };
+static const char *const snapshot_file_names[SNAPSHOT_FILE_COUNT] = {
+	[SNAPSHOT_FILE_STATE] = SNAPSHOT_STATE_FILE,
+	[SNAPSHOT_FILE_MEMORY] = SNAPSHOT_MEMORY_FILE,
+	[SNAPSHOT_FILE_OVERLAY] = "drive-0.overlay",
+	"drive-1.overlay",
+	"drive-2.overlay",
+	"drive-3.overlay",
+	"drive-4.overlay",
+	"drive-5.overlay",
+	"drive-6.overlay",
+	"drive-7.overlay",
+};
+const struct folder_form snapshot_folder_form = { .what = "a snapshot",
+						  .names = snapshot_file_names,
+						  .count = SNAPSHOT_FILE_COUNT,
+						  .access = O_WRONLY,
+						  .optional = SNAPSHOT_OVERLAYS };
 
 /* What a name stands for, for a person; NULL for a regular file. */
 static const char *stranger(mode_t mode)
@@ -100,13 +117,48 @@ failed:
 static int check_size(uint64_t size, uint64_t max, const char *path, const char *name, struct error_detail *detail)
 {
 	if (size == 0) {
-		error_detail_set(detail, "%s/%s is empty", path, name);
+		error_detail_set(detail, "%s%s%s is empty", path, name ? "/" : "", name ? name : "");
 		return -ENODATA;
 	}
 	if (size > max) {
-		error_detail_set(detail, "%s/%s has %ju bytes; %ju are the most that are allowed", path, name,
-				 (uintmax_t)size, (uintmax_t)max);
+		error_detail_set(detail, "%s%s%s has %ju bytes; %ju are the most that are allowed", path,
+				 name ? "/" : "", name ? name : "", (uintmax_t)size, (uintmax_t)max);
 		return -EFBIG;
+	}
+
+	return 0;
+}
+
+int folder_open_file(int at, const char *path, const char *name, uint64_t size_max, int *ret_fd, uint64_t *ret_size,
+		     struct error_detail *detail)
+{
+	cleanup_close int fd = -1;
+	struct stat status = { 0 };
+	int r;
+
+	r = open_checked(at, path, name, S_IFREG, &fd, &status, detail);
+	if (r == 0)
+		r = check_size((uint64_t)status.st_size, size_max, path, name, detail);
+	if (r < 0)
+		return r;
+
+	*ret_fd = steal_fd(&fd);
+	*ret_size = (uint64_t)status.st_size;
+	return 0;
+}
+
+static int open_overlays(struct snapshot_files *files, const char *path, struct error_detail *detail)
+{
+	for (size_t i = 0; i < SNAPSHOT_OVERLAYS; i++) {
+		const char *name = snapshot_file_names[SNAPSHOT_FILE_OVERLAY + i];
+		uint64_t size;
+		int r;
+
+		if (faccessat(files->folder, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+			continue;
+		r = folder_open_file(files->folder, path, name, INT64_MAX, &files->overlays[i], &size, detail);
+		if (r < 0)
+			return r;
 	}
 
 	return 0;
@@ -114,43 +166,30 @@ static int check_size(uint64_t size, uint64_t max, const char *path, const char 
 
 int snapshot_files_open(int at, const char *path, struct snapshot_files *ret_files, struct error_detail *detail)
 {
-	cleanup_close int folder = -1;
-	cleanup_close int state = -1;
-	cleanup_close int memory = -1;
+	struct snapshot_files files = SNAPSHOT_FILES_NONE;
 	struct stat folder_status = { 0 };
-	struct stat state_status = { 0 };
-	struct stat memory_status = { 0 };
 	int r;
 
-	r = open_checked(at, path, NULL, S_IFDIR, &folder, &folder_status, detail);
-	if (r < 0)
-		return r;
-	r = open_checked(folder, path, SNAPSHOT_STATE_FILE, S_IFREG, &state, &state_status, detail);
-	if (r < 0)
-		return r;
-	r = open_checked(folder, path, SNAPSHOT_MEMORY_FILE, S_IFREG, &memory, &memory_status, detail);
-	if (r < 0)
-		return r;
-
-	r = check_size((uint64_t)state_status.st_size, SNAPSHOT_STATE_SIZE_MAX, path, SNAPSHOT_STATE_FILE, detail);
-	if (r < 0)
-		return r;
-	r = check_size((uint64_t)memory_status.st_size, GUEST_MEMORY_SIZE_MAX, path, SNAPSHOT_MEMORY_FILE, detail);
-	if (r < 0)
-		return r;
-	if ((uint64_t)memory_status.st_size % GUEST_MEMORY_PAGE != 0) {
+	r = open_checked(at, path, NULL, S_IFDIR, &files.folder, &folder_status, detail);
+	if (r == 0)
+		r = folder_open_file(files.folder, path, SNAPSHOT_STATE_FILE, SNAPSHOT_STATE_SIZE_MAX, &files.state,
+				     &files.state_size, detail);
+	if (r == 0)
+		r = folder_open_file(files.folder, path, SNAPSHOT_MEMORY_FILE, GUEST_MEMORY_SIZE_MAX, &files.memory,
+				     &files.memory_size, detail);
+	if (r == 0 && files.memory_size % GUEST_MEMORY_PAGE != 0) {
 		error_detail_set(detail, "%s/%s has %ju bytes, which is not a whole number of pages of %ju", path,
-				 SNAPSHOT_MEMORY_FILE, (uintmax_t)memory_status.st_size, (uintmax_t)GUEST_MEMORY_PAGE);
-		return -EINVAL;
+				 SNAPSHOT_MEMORY_FILE, (uintmax_t)files.memory_size, (uintmax_t)GUEST_MEMORY_PAGE);
+		r = -EINVAL;
+	}
+	if (r == 0)
+		r = open_overlays(&files, path, detail);
+	if (r < 0) {
+		snapshot_files_close(&files);
+		return r;
 	}
 
-	*ret_files = (struct snapshot_files){
-		.folder = steal_fd(&folder),
-		.state = steal_fd(&state),
-		.memory = steal_fd(&memory),
-		.state_size = (uint64_t)state_status.st_size,
-		.memory_size = (uint64_t)memory_status.st_size,
-	};
+	*ret_files = files;
 	return 0;
 }
 
@@ -160,18 +199,22 @@ void snapshot_files_close(struct snapshot_files *files)
 	cleanup_close_fd(&files->state);
 	cleanup_close_fd(&files->memory);
 	files->folder = files->state = files->memory = -1;
+	for (size_t i = 0; i < SNAPSHOT_OVERLAYS; i++) {
+		cleanup_close_fd(&files->overlays[i]);
+		files->overlays[i] = -1;
+	}
 }
 
-static bool is_snapshot_file(const char *name)
+static bool belongs(const struct folder_form *form, const char *name)
 {
-	for (size_t i = 0; snapshot_file_names[i]; i++)
-		if (strcmp(name, snapshot_file_names[i]) == 0)
+	for (size_t i = 0; i < form->count; i++)
+		if (strcmp(name, form->names[i]) == 0)
 			return true;
 
 	return false;
 }
 
-int snapshot_folder_check(int folder, const char *path, struct error_detail *detail)
+int folder_check(int folder, const char *path, const struct folder_form *form, struct error_detail *detail)
 {
 	int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct dirent *entry;
@@ -194,10 +237,9 @@ int snapshot_folder_check(int folder, const char *path, struct error_detail *det
 			r = -errno;
 			break;
 		}
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    is_snapshot_file(entry->d_name))
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || belongs(form, entry->d_name))
 			continue;
-		error_detail_set(detail, "%s holds %.64s, which is no part of a snapshot", path, entry->d_name);
+		error_detail_set(detail, "%s holds %.64s, which is no part of %s", path, entry->d_name, form->what);
 		r = -ENOTEMPTY;
 	}
 

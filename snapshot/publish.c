@@ -8,8 +8,8 @@
  *
  * The order of a commit: the data must be on disk before the name points at it (fsync of files and folder before the
  * rename), and the name must be on disk before success is reported (fsync of the parent after it). A new name is taken
- * with RENAME_NOREPLACE, so that nothing that appeared meanwhile is lost. An old snapshot is replaced with
- * RENAME_EXCHANGE: at every instant the name stands for one whole snapshot, and the old one, now under the temporary's
+ * with RENAME_NOREPLACE, so that nothing that appeared meanwhile is lost. An old folder is replaced with
+ * RENAME_EXCHANGE: at every instant the name stands for one whole folder, and the old one, now under the temporary's
  * name, is removed afterwards; a crash before that leaves it to the sweep. Both renames undo themselves when done
  * again, which is how a failed fsync of the parent is taken back.
  *
@@ -151,17 +151,17 @@ static int make_temporary(int parent, const char *name, bool folder, char ret_te
 }
 
 /* Remove a temporary folder with the files that it may hold. */
-static int remove_folder(int parent, const char *name, int folder)
+static int remove_folder(int parent, const char *name, int folder, const struct folder_form *form)
 {
-	for (size_t i = 0; snapshot_file_names[i]; i++)
-		if (unlinkat(folder, snapshot_file_names[i], 0) < 0 && errno != ENOENT)
+	for (size_t i = 0; i < form->count; i++)
+		if (unlinkat(folder, form->names[i], 0) < 0 && errno != ENOENT)
 			return -errno;
 
 	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
-/* Is what stands at the name a snapshot's folder, that may be replaced or removed? */
-static int check_replaceable(int parent, const char *name, struct error_detail *detail)
+/* Is what stands at the name a folder of this form, that may be replaced or removed? */
+static int check_replaceable(int parent, const char *name, const struct folder_form *form, struct error_detail *detail)
 {
 	cleanup_close int folder = -1;
 	struct stat status;
@@ -174,10 +174,11 @@ static int check_replaceable(int parent, const char *name, struct error_detail *
 	if (folder < 0)
 		return failed(errno, "cannot open", name, detail);
 
-	return snapshot_folder_check(folder, name, detail);
+	return folder_check(folder, name, form, detail);
 }
 
-static int check_destination(int parent, const char *name, bool overwrite, struct error_detail *detail)
+static int check_destination(int parent, const char *name, const struct folder_form *form, bool overwrite,
+			     struct error_detail *detail)
 {
 	struct stat status;
 
@@ -186,21 +187,50 @@ static int check_destination(int parent, const char *name, bool overwrite, struc
 	if (!overwrite)
 		return failed(EEXIST, "will not replace", name, detail);
 
-	return check_replaceable(parent, name, detail);
+	return check_replaceable(parent, name, form, detail);
 }
 
-int publication_begin(int at, const char *path, bool overwrite, struct publication *ret_publication,
-		      struct error_detail *detail)
+static int make_file(struct publication *publication, size_t file, int access)
 {
-	struct publication publication = {
-		.parent = -1, .folder = -1, .state = -1, .memory = -1, .overwrite = overwrite
-	};
+	publication->files[file] = openat(publication->folder, publication->form->names[file],
+					  access | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return publication->files[file] < 0 ? -errno : 0;
+}
+
+static int make_files(struct publication *publication)
+{
+	const struct folder_form *form = publication->form;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < form->count - form->optional; i++)
+		r = make_file(publication, i, form->access);
+
+	return r;
+}
+
+int publication_add(struct publication *publication, size_t file, struct error_detail *detail)
+{
+	int r = make_file(publication, file, O_RDWR);
+
+	return r < 0 ? failed(-r, "cannot make", publication->form->names[file], detail) : 0;
+}
+
+int publication_begin(int at, const char *path, const struct folder_form *form, bool overwrite,
+		      struct publication *ret_publication, struct error_detail *detail)
+{
+	struct publication publication = { .parent = -1, .folder = -1, .form = form, .overwrite = overwrite };
 	int r;
+
+	if (form->count > PUBLICATION_FILES_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < PUBLICATION_FILES_MAX; i++)
+		publication.files[i] = -1;
 
 	r = split(at, path, &publication.parent, publication.name, detail);
 	if (r < 0)
 		return r;
-	r = check_destination(publication.parent, publication.name, overwrite, detail);
+	r = check_destination(publication.parent, publication.name, form, overwrite, detail);
 	if (r < 0)
 		goto abort;
 
@@ -209,13 +239,9 @@ int publication_begin(int at, const char *path, bool overwrite, struct publicati
 		failed(-r, "cannot make a temporary folder for", path, detail);
 		goto abort;
 	}
-	publication.state = openat(publication.folder, SNAPSHOT_STATE_FILE,
-				   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (publication.state >= 0)
-		publication.memory = openat(publication.folder, SNAPSHOT_MEMORY_FILE,
-					    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (publication.memory < 0) {
-		r = failed(errno, "cannot make the files of", path, detail);
+	r = make_files(&publication);
+	if (r < 0) {
+		failed(-r, "cannot make the files of", path, detail);
 		goto abort;
 	}
 
@@ -229,17 +255,20 @@ abort:
 
 static void close_all(struct publication *publication)
 {
-	cleanup_close_fd(&publication->state);
-	cleanup_close_fd(&publication->memory);
+	for (size_t i = 0; i < PUBLICATION_FILES_MAX; i++) {
+		cleanup_close_fd(&publication->files[i]);
+		publication->files[i] = -1;
+	}
 	cleanup_close_fd(&publication->folder);
 	cleanup_close_fd(&publication->parent);
-	publication->state = publication->memory = publication->folder = publication->parent = -1;
+	publication->folder = publication->parent = -1;
 }
 
 void publication_abort(struct publication *publication)
 {
 	if (publication->folder >= 0)
-		(void)remove_folder(publication->parent, publication->temporary, publication->folder);
+		(void)remove_folder(publication->parent, publication->temporary, publication->folder,
+				    publication->form);
 	close_all(publication);
 }
 
@@ -269,19 +298,28 @@ static bool exists(int parent, const char *name)
 	return fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+static int write_to_disk(const struct publication *publication)
+{
+	for (size_t i = 0; i < publication->form->count; i++)
+		if (publication->files[i] >= 0 && fsync(publication->files[i]) < 0)
+			return -errno;
+
+	return fsync(publication->folder) < 0 ? -errno : 0;
+}
+
 int publication_commit(struct publication *publication, struct error_detail *detail)
 {
 	int parent = publication->parent;
 	const char *name = publication->name;
 	bool exchange;
-	int r = 0;
+	int r = write_to_disk(publication);
 
-	if (fsync(publication->state) < 0 || fsync(publication->memory) < 0 || fsync(publication->folder) < 0)
-		r = failed(errno, "cannot write to disk", name, detail);
+	if (r < 0)
+		failed(-r, "cannot write to disk", name, detail);
 
 	exchange = publication->overwrite && exists(parent, name);
 	if (r == 0 && exchange)
-		r = check_replaceable(parent, name, detail);
+		r = check_replaceable(parent, name, publication->form, detail);
 	if (r == 0)
 		r = rename_durably(parent, publication->temporary, name, exchange, detail);
 	if (r < 0) {
@@ -295,7 +333,7 @@ int publication_commit(struct publication *publication, struct error_detail *det
 
 		/* A remainder harms nobody: the next sweep finds it. */
 		if (old >= 0)
-			(void)remove_folder(parent, publication->temporary, old);
+			(void)remove_folder(parent, publication->temporary, old, publication->form);
 	}
 	close_all(publication);
 	return 0;
@@ -315,6 +353,14 @@ static int write_all(int fd, const uint8_t *data, size_t size)
 	}
 
 	return 0;
+}
+
+int publication_write(const struct publication *publication, size_t file, const void *data, size_t size,
+		      struct error_detail *detail)
+{
+	int r = write_all(publication->files[file], data, size);
+
+	return r < 0 ? failed(-r, "cannot write", publication->form->names[file], detail) : 0;
 }
 
 int publish_file(int parent, const char *name, const void *data, size_t size, struct error_detail *detail)
@@ -341,7 +387,7 @@ int publish_file(int parent, const char *name, const void *data, size_t size, st
 	return r;
 }
 
-int publish_remove(int at, const char *path, struct error_detail *detail)
+int publish_remove(int at, const char *path, const struct folder_form *form, struct error_detail *detail)
 {
 	char name[NAME_MAX + 1];
 	char temporary[NAME_MAX + 1];
@@ -352,7 +398,7 @@ int publish_remove(int at, const char *path, struct error_detail *detail)
 	r = split(at, path, &parent, name, detail);
 	if (r < 0)
 		return r;
-	r = check_replaceable(parent, name, detail);
+	r = check_replaceable(parent, name, form, detail);
 	if (r < 0)
 		return r;
 	folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -367,12 +413,12 @@ int publish_remove(int at, const char *path, struct error_detail *detail)
 	if (r < 0)
 		return r;
 
-	r = remove_folder(parent, temporary, folder);
+	r = remove_folder(parent, temporary, folder, form);
 	return r < 0 ? failed(-r, "cannot remove the files of", name, detail) : 0;
 }
 
 /* Remove one temporary, unless its maker lives. Returns whether it is gone. */
-static bool sweep_one(int parent, const char *name)
+static bool sweep_one(int parent, const char *name, const struct folder_form *form)
 {
 	cleanup_close int fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat status;
@@ -380,12 +426,12 @@ static bool sweep_one(int parent, const char *name)
 	if (fd < 0 || fstat(fd, &status) < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return false;
 	if (S_ISDIR(status.st_mode))
-		return remove_folder(parent, name, fd) == 0;
+		return remove_folder(parent, name, fd, form) == 0;
 
 	return S_ISREG(status.st_mode) && unlinkat(parent, name, 0) == 0;
 }
 
-int publish_sweep(int parent, unsigned *ret_removed)
+int publish_sweep(int parent, const struct folder_form *form, unsigned *ret_removed)
 {
 	int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct dirent *entry;
@@ -402,7 +448,7 @@ int publish_sweep(int parent, unsigned *ret_removed)
 	}
 
 	while ((entry = readdir(listing)) != NULL)
-		if (is_temporary_name(entry->d_name) && sweep_one(parent, entry->d_name))
+		if (is_temporary_name(entry->d_name) && sweep_one(parent, entry->d_name, form))
 			removed++;
 	(void)closedir(listing);
 

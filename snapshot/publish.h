@@ -14,34 +14,51 @@
 #include <stdint.h>
 
 #include "kvm/error_detail.h"
+#include "snapshot/folder.h"
 
-/* A snapshot on its way to its name. */
+#define PUBLICATION_FILES_MAX SNAPSHOT_FILE_COUNT
+
+/* A folder of files on its way to its name. */
 struct publication {
-	int parent; /* the folder that will hold it */
-	int folder; /* the temporary folder, locked */
-	int state;  /* state.json, empty, open for writing */
-	int memory; /* memory.snap, the same */
+	int parent;                       /* the folder that will hold it */
+	int folder;                       /* the temporary folder, locked */
+	int files[PUBLICATION_FILES_MAX]; /* those of its form, in its order: empty, open for writing; -1: not there */
+	const struct folder_form *form;
 	bool overwrite;
 	char name[NAME_MAX + 1];
 	char temporary[NAME_MAX + 1];
 };
 
 /*
- * Prepare a snapshot: a temporary folder beside where it will be, with its two files, for a writer that opens nothing
- * itself. They are readable by the caller's user alone: guest memory holds secrets.
+ * Prepare a folder: a temporary one beside where it will be, with its files, for a writer that opens nothing itself.
+ * They are readable by the caller's user alone: guest memory holds secrets.
  *
  * path             the folder to be, its parent must exist; relative to `at`
- * overwrite        may path be a snapshot already? It is replaced in one step at commit
+ * form             what it will hold: at most PUBLICATION_FILES_MAX files; must outlive the publication
+ * overwrite        may path be a folder of that form already? It is replaced in one step at commit
  * ret_publication  filled on success; ended by publication_commit() or publication_abort()
  *
- * Returns 0; -EEXIST (path exists, and overwrite is false); -ENOTEMPTY, -ENOTDIR, -ELOOP (path exists and is no
- * snapshot); -EINVAL or -ENAMETOOLONG (its last component); or -errno of the step in detail.
+ * Returns 0; -EEXIST (path exists, and overwrite is false); -ENOTEMPTY, -ENOTDIR, -ELOOP (path exists and is not of
+ * that form); -EINVAL or -ENAMETOOLONG (its last component); or -errno of the step in detail.
  */
-int publication_begin(int at, const char *path, bool overwrite, struct publication *ret_publication,
+int publication_begin(int at, const char *path, const struct folder_form *form, bool overwrite,
+		      struct publication *ret_publication, struct error_detail *detail);
+
+/*
+ * Add one of the files that are optional in its form: empty, open for reading and writing.
+ *
+ * file  its place in the form
+ *
+ * Returns 0 or -errno with the file in detail.
+ */
+int publication_add(struct publication *publication, size_t file, struct error_detail *detail);
+
+/* Write the whole of one of its files, which is empty. Returns 0, or -errno with the file in detail. */
+int publication_write(const struct publication *publication, size_t file, const void *data, size_t size,
 		      struct error_detail *detail);
 
 /*
- * Give the snapshot its name: fsync of both files and their folder, rename, fsync of the parent. Ends the publication,
+ * Give the folder its name: fsync of its files and of itself, rename, fsync of the parent. Ends the publication,
  * whatever it returns.
  *
  * Returns 0; -EEXIST (the name was taken meanwhile); or -errno of the step in detail. On failure the name stands for
@@ -63,19 +80,20 @@ void publication_abort(struct publication *publication);
 int publish_file(int parent, const char *name, const void *data, size_t size, struct error_detail *detail);
 
 /*
- * Remove a snapshot's folder and files: its name goes in one step and durably, then the files. Who has them open keeps
- * them.
+ * Remove a folder of this form and its files: its name goes in one step and durably, then the files. Who has them open
+ * keeps them.
  *
- * Returns 0, -ENOENT, -ENOTDIR or -ELOOP (path is no folder), -ENOTEMPTY (it holds something that is no part of a
- * snapshot: nothing is removed), or -errno of the step in detail.
+ * Returns 0, -ENOENT, -ENOTDIR or -ELOOP (path is no folder), -ENOTEMPTY (it holds something that is no part of its
+ * form: nothing is removed), or -errno of the step in detail.
  */
-int publish_remove(int at, const char *path, struct error_detail *detail);
+int publish_remove(int at, const char *path, const struct folder_form *form, struct error_detail *detail);
 
 /*
- * Remove what a process that died in the middle left behind in a folder: temporaries that nobody holds locked.
+ * Remove what a process that died in the middle left behind in a folder: temporaries of this form, and of small files,
+ * that nobody holds locked.
  *
  * Returns 0 or -errno; ret_removed, if not NULL, is how many there were.
  */
-int publish_sweep(int parent, unsigned *ret_removed);
+int publish_sweep(int parent, const struct folder_form *form, unsigned *ret_removed);
 
 #endif

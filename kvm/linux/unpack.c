@@ -34,6 +34,7 @@
 struct flow {
 	const struct image_source *source;
 	const struct unpack_sink *sink;
+	uint64_t begin;    /* of the payload, in the source */
 	uint64_t position; /* in the source */
 	uint64_t end;      /* of the payload, in the source */
 	uint64_t written;
@@ -86,9 +87,12 @@ static int flow_write(struct flow *flow, const uint8_t *data, size_t length)
 	if (length == 0)
 		return 0;
 	result = flow->sink->write(flow->sink->opaque, data, length);
-	if (result == 0)
-		flow->written += length;
-	return result;
+	if (result < 0)
+		return result;
+	flow->written += length;
+	if (flow->sink->advanced)
+		flow->sink->advanced(flow->sink->opaque, flow->position - flow->begin, flow->end - flow->begin);
+	return 0;
 }
 
 static int unpack_none(struct flow *flow)
@@ -387,6 +391,7 @@ int kernel_unpack(const struct image_source *source, const struct kernel_bzimage
 		return -ENOMEM;
 	flow->source = source;
 	flow->sink = sink;
+	flow->begin = bzimage->payload_offset;
 	flow->position = bzimage->payload_offset;
 	flow->end = bzimage->payload_offset + bzimage->payload_size;
 	flow->written = 0;

@@ -19,6 +19,8 @@
 struct unpack_sink {
 	void *opaque;
 	int (*write)(void *opaque, const uint8_t *data, size_t length);
+	/* Told after each write how many bytes of the payload have been read, of how many; NULL: nobody wants to know. */
+	void (*advanced)(void *opaque, uint64_t done, uint64_t total);
 };
 
 /* A sink that appends to a file, at its own offset. fd stays the caller's, and *fd must outlive the sink. */

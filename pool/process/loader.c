@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loader: from a snapshot's files to a state that workers can map.
+ * The loader: from a snapshot's files to a state that workers can map. (From a kernel's file to what the store keeps of it:
+ * loader_kernel.c.)
  *
  * It is confined before it reads the first byte: a file that takes over its parser finds a process that can do nothing but answer. What it
  * makes is sealed, so that it cannot be changed once others have checked it.
@@ -18,6 +19,7 @@
 
 #include "kvm/cleanup.h"
 #include "kvm/file_status.h"
+#include "kvm/linux/unpack.h"
 #include "pool/process/child.h"
 #include "pool/process/exit_status.h"
 #include "snapshot/check.h"
@@ -26,12 +28,22 @@
 #include "snapshot/state.h"
 #include "snapshot/state_json.h"
 
+/* The largest file that it may write: a kernel, or its ELF. */
+#define FILE_SIZE_MAX KERNEL_UNPACKED_MAX
+_Static_assert(sizeof(struct vm_state) <= FILE_SIZE_MAX, "a state is written, too");
+
 static const struct sandbox_rule loader_rules[] = {
-	SANDBOX_ALLOW(recvmsg),      SANDBOX_ALLOW(sendmsg),
-	SANDBOX_ALLOW(pread64),      SANDBOX_ALLOW(read),
-	SANDBOX_ALLOW(lseek),        SANDBOX_ALLOW(fstat),
-	SANDBOX_ALLOW(close),        SANDBOX_ALLOW(ftruncate),
-	SANDBOX_ALLOW(memfd_create), SANDBOX_ALLOW_INT(fcntl, 1, F_ADD_SEALS),
+	SANDBOX_ALLOW(recvmsg),
+	SANDBOX_ALLOW(sendmsg),
+	SANDBOX_ALLOW(pread64),
+	SANDBOX_ALLOW(read),
+	SANDBOX_ALLOW(write),
+	SANDBOX_ALLOW(lseek),
+	SANDBOX_ALLOW(fstat),
+	SANDBOX_ALLOW(close),
+	SANDBOX_ALLOW(ftruncate),
+	SANDBOX_ALLOW(memfd_create),
+	SANDBOX_ALLOW_INT(fcntl, 1, F_ADD_SEALS),
 };
 static const struct sandbox_rule_set loader_rule_set = SANDBOX_RULE_SET("loader", loader_rules);
 
@@ -85,6 +97,11 @@ static int parse(const struct child_setup *setup, int state_file, struct vm_stat
 	ret_loaded->vcpus = shape.vcpus;
 	ret_loaded->cpu_template = (uint32_t)shape.cpu_template;
 	ret_loaded->memory_size = shape.memory_size;
+	ret_loaded->disks = shape.disks;
+	ret_loaded->rngs = shape.rngs;
+	ret_loaded->vsocks = shape.vsocks;
+	ret_loaded->nets = shape.nets;
+	ret_loaded->balloons = shape.balloons;
 	ret_loaded->created_unix_ns = ret_state->created_unix_ns;
 	ret_loaded->chunk_count = ret_checksums->count;
 	return 0;
@@ -155,10 +172,23 @@ static void serve_load(const struct child_setup *setup, const struct message *me
 		child_answer(setup->channel, MESSAGE_LOADED, message->header.request, &loaded, &file);
 }
 
+static void serve_kernel_load(const struct child_setup *setup, const struct message *message)
+{
+	struct error_detail detail = { "" };
+	struct message_kernel_loaded loaded = { 0 };
+	int result = loader_load_kernel(setup, message, &loaded, &detail);
+
+	if (result < 0)
+		child_refuse(setup->channel, message->header.request, result,
+			     detail.text[0] != '\0' ? detail.text : strerror(-result));
+	else
+		child_answer(setup->channel, MESSAGE_KERNEL_LOADED, message->header.request, &loaded, NULL);
+}
+
 _Noreturn void loader_main(const struct child_setup *setup)
 {
 	const int keep[] = { setup->channel };
-	const struct sandbox_limit limits[] = { { RLIMIT_FSIZE, sizeof(struct vm_state) } };
+	const struct sandbox_limit limits[] = { { RLIMIT_FSIZE, FILE_SIZE_MAX } };
 	const struct sandbox_policy policy = {
 		.role = "loader",
 		.uid = setup->uid,
@@ -181,8 +211,11 @@ _Noreturn void loader_main(const struct child_setup *setup)
 	child_receive(setup->channel, &message);
 	if (message.header.type == MESSAGE_STOP)
 		_exit(EXIT_STATUS_STOPPED);
-	if (message.header.type != MESSAGE_LOAD)
+	if (message.header.type == MESSAGE_LOAD)
+		serve_load(setup, &message);
+	else if (message.header.type == MESSAGE_KERNEL_LOAD)
+		serve_kernel_load(setup, &message);
+	else
 		_exit(EXIT_STATUS_CHANNEL_LOST);
-	serve_load(setup, &message);
 	_exit(EXIT_STATUS_STOPPED); /* whatever the files have done to this process ends with it */
 }

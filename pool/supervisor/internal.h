@@ -47,8 +47,8 @@ struct operation {
 			     const struct message_balloon_status *status);
 	void (*load_done)(void *opaque, const struct pool_result *result, int state,
 			  const struct message_loaded *loaded);
-	int state_file; /* MESSAGE_LOAD waiting for the loader: its descriptors; else -1 */
-	int memory_file;
+	void (*kernel_done)(void *opaque, const struct pool_result *result, const struct message_kernel_loaded *loaded);
+	int files[MESSAGE_FDS_MAX]; /* for the loader: what its message brings; else -1 */
 	bool verify_memory;
 };
 TAILQ_HEAD(operation_list, operation);
@@ -197,6 +197,7 @@ void process_set_timer(struct process *process, uint64_t after_ns);
 
 /* operation.c */
 struct operation *operation_new(struct pool *pool, enum message_type asked, void *opaque);
+void operation_free(struct operation *operation); /* without an answer */
 void operation_add(struct process *process, struct operation *operation);
 struct operation *operation_find(struct process *process, uint64_t id);
 /* Notes and passes on how far an operation is. Returns false where that cannot be true. */

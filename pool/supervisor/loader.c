@@ -2,10 +2,10 @@
 /*
  * The loader, one for each load.
  *
- * It is forked by the zygote like a worker, ahead of time, reads one snapshot, and ends; the next is forked while the others
- * wait in the pool's loads. So a snapshot that takes its loader over has nothing to vouch for but itself. It
+ * It is forked by the zygote like a worker, ahead of time, reads one snapshot or kernel, and ends; the next is forked while the
+ * others wait in the pool's loads. So a file that takes its loader over has nothing to vouch for but itself. It
  * parses what anyone may have written, so its answers are checked like a worker's: a state must be sealed, and of a shape
- * that can be.
+ * that can be; a kernel must have been written as is said.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,16 +14,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kvm/linux/boot.h"
+#include "kvm/linux/unpack.h"
 #include "pool/supervisor/internal.h"
 #include "snapshot/state.h"
 
-#define LOADS_MAX 64 /* waiting for the loader; each holds two files open */
+#define LOADS_MAX 64 /* waiting for the loader; each holds some files open */
 
 static void feed_loader(struct pool *pool)
 {
 	struct operation *operation = TAILQ_FIRST(&pool->loads);
 	struct message_load load;
-	int files[2];
 
 	if (!pool->loader_ready || !operation || !TAILQ_EMPTY(&pool->loader.operations))
 		return;
@@ -31,10 +32,8 @@ static void feed_loader(struct pool *pool)
 	TAILQ_REMOVE(&pool->loads, operation, link);
 	pool->load_count--;
 	load = (struct message_load){ .verify_memory = operation->verify_memory };
-	files[0] = operation->state_file;
-	files[1] = operation->memory_file;
 	operation_add(&pool->loader, operation);
-	if (process_send(&pool->loader, MESSAGE_LOAD, operation->id, &load, files) < 0)
+	if (process_send(&pool->loader, operation->asked, operation->id, &load, operation->files) < 0)
 		process_stop(&pool->loader, true); /* and its reaping fails the operation */
 }
 
@@ -58,20 +57,52 @@ static void loader_lied(void *owner, const char *text)
 	process_stop(&pool->loader, true);
 }
 
+static bool state_can_be(const struct message *message)
+{
+	struct machine_shape shape;
+
+	message_loaded_shape(&message->payload.loaded, &shape);
+	return state_is_sealed(message->fds[0]) && machine_shape_check(&shape, NULL) == 0;
+}
+
+static bool file_has_size(int file, uint64_t size)
+{
+	struct stat status;
+
+	return fstat(file, &status) == 0 && status.st_size >= 0 && (uint64_t)status.st_size == size;
+}
+
+static bool kernel_can_be(const struct operation *operation, const struct message_kernel_loaded *loaded)
+{
+	const uint32_t bzimage = UINT32_C(1) << KERNEL_ENTRY_BZIMAGE;
+	const uint32_t elf = UINT32_C(1) << KERNEL_ENTRY_ELF64 | UINT32_C(1) << KERNEL_ENTRY_PVH;
+	bool is_elf = loaded->format == KERNEL_ELF;
+	bool has_elf = is_elf || loaded->elf_size > 0;
+	uint32_t entries = (is_elf ? 0 : bzimage) | (has_elf ? elf : 0);
+
+	return loaded->format < KERNEL_FORMAT_COUNT && loaded->packing < KERNEL_PACKING_COUNT &&
+	       loaded->protocol <= UINT16_MAX && loaded->entries != 0 && (loaded->entries & ~entries) == 0 &&
+	       !(is_elf && (loaded->elf_size > 0 || loaded->packing != KERNEL_PACKING_NONE || loaded->protocol > 0)) &&
+	       loaded->cmdline_max <= LINUX_CMDLINE_MAX && loaded->memory_size <= GUEST_MEMORY_SIZE_MAX &&
+	       loaded->image_size > 0 && loaded->image_size <= KERNEL_UNPACKED_MAX &&
+	       loaded->elf_size <= KERNEL_UNPACKED_MAX && file_has_size(operation->files[1], loaded->image_size) &&
+	       file_has_size(operation->files[2], loaded->elf_size);
+}
+
 static void loader_answered(struct pool *pool, struct operation *operation, struct message *message)
 {
 	struct pool_result result = { .status = POOL_OK };
-	const struct message_loaded *loaded = &message->payload.loaded;
-	const struct machine_shape shape = { .vcpus = loaded->vcpus,
-					     .cpu_template = (enum cpu_template)loaded->cpu_template,
-					     .memory_size = loaded->memory_size };
 
 	if (message->header.type == MESSAGE_REFUSED) {
 		result.status = POOL_REFUSED;
 		result.error = message->payload.text.error;
 		error_detail_set(&result.detail, "%s", message->payload.text.text);
-	} else if (!state_is_sealed(message->fds[0]) || machine_shape_check(&shape, NULL) < 0) {
+	} else if (message->header.type == MESSAGE_LOADED && !state_can_be(message)) {
 		loader_lied(pool, "a state that is not sealed, or with a shape that cannot be");
+		return;
+	} else if (message->header.type == MESSAGE_KERNEL_LOADED &&
+		   !kernel_can_be(operation, &message->payload.kernel_loaded)) {
+		loader_lied(pool, "a kernel that cannot be, or that was not written as is said");
 		return;
 	}
 
@@ -82,10 +113,20 @@ static void loader_answered(struct pool *pool, struct operation *operation, stru
 	operation_finish(operation, &result, result.status == POOL_OK ? message : NULL);
 }
 
+static bool answers(const struct message *message, const struct operation *operation)
+{
+	return message->header.type == MESSAGE_REFUSED ||
+	       (message->header.type == MESSAGE_LOADED) == (operation->asked == MESSAGE_LOAD);
+}
+
 static void loader_received(void *owner, struct message *message)
 {
 	struct pool *pool = owner;
 	struct operation *operation = operation_find(&pool->loader, message->header.request);
+
+	/* What one that is being killed still had on its way is not for anybody: it may have lied. */
+	if (pool->loader.stop_step != 0)
+		return;
 
 	switch (message->header.type) {
 	case MESSAGE_LOADER_READY:
@@ -109,8 +150,9 @@ static void loader_received(void *owner, struct message *message)
 			break;
 		return;
 	case MESSAGE_LOADED:
+	case MESSAGE_KERNEL_LOADED:
 	case MESSAGE_REFUSED:
-		if (!operation)
+		if (!operation || !answers(message, operation))
 			break;
 		loader_answered(pool, operation, message);
 		return;
@@ -248,30 +290,19 @@ void loader_not_forked(struct pool *pool, const char *text)
 	loader_missing(pool, text);
 }
 
-int pool_load(struct pool *pool, int state_file, int memory_file, bool verify_memory,
-	      void (*progress)(void *opaque, uint64_t done, uint64_t total),
-	      void (*done)(void *opaque, const struct pool_result *result, int state,
-			   const struct message_loaded *loaded),
-	      void *opaque)
+/* Begin a load with copies of its message's descriptors. On failure the operation is freed. */
+static int load_begin(struct operation *operation, const int *files, size_t count)
 {
-	struct operation *operation = operation_new(pool, MESSAGE_LOAD, opaque);
+	struct pool *pool = operation->pool;
 
-	if (!operation)
-		return -ENOMEM;
-	operation->progress = progress;
-	operation->load_done = done;
-	operation->verify_memory = verify_memory;
-	operation->state_file = fcntl(state_file, F_DUPFD_CLOEXEC, 0);
-	operation->memory_file = fcntl(memory_file, F_DUPFD_CLOEXEC, 0);
-	if (operation->state_file < 0 || operation->memory_file < 0) {
-		int result = -errno;
+	for (size_t i = 0; i < count; i++) {
+		operation->files[i] = fcntl(files[i], F_DUPFD_CLOEXEC, 0);
+		if (operation->files[i] < 0) {
+			int result = -errno;
 
-		if (operation->state_file >= 0)
-			(void)close(operation->state_file);
-		if (operation->memory_file >= 0)
-			(void)close(operation->memory_file);
-		free(operation);
-		return result;
+			operation_free(operation);
+			return result;
+		}
 	}
 
 	if (pool->stopping) {
@@ -279,11 +310,44 @@ int pool_load(struct pool *pool, int state_file, int memory_file, bool verify_me
 		return 0;
 	}
 	if (pool->load_count >= LOADS_MAX) {
-		operation_finish_later(operation, POOL_EXHAUSTED, -EBUSY, "too many snapshots wait to be loaded");
+		operation_finish_later(operation, POOL_EXHAUSTED, -EBUSY, "too many files wait to be loaded");
 		return 0;
 	}
 	TAILQ_INSERT_TAIL(&pool->loads, operation, link);
 	pool->load_count++;
 	feed_loader(pool);
 	return 0;
+}
+
+int pool_load(struct pool *pool, int state_file, int memory_file, bool verify_memory,
+	      void (*progress)(void *opaque, uint64_t done, uint64_t total),
+	      void (*done)(void *opaque, const struct pool_result *result, int state,
+			   const struct message_loaded *loaded),
+	      void *opaque)
+{
+	struct operation *operation = operation_new(pool, MESSAGE_LOAD, opaque);
+	const int files[] = { state_file, memory_file };
+
+	if (!operation)
+		return -ENOMEM;
+	operation->progress = progress;
+	operation->load_done = done;
+	operation->verify_memory = verify_memory;
+	return load_begin(operation, files, sizeof(files) / sizeof(files[0]));
+}
+
+int pool_kernel_load(struct pool *pool, int source, int image, int elf,
+		     void (*progress)(void *opaque, uint64_t done, uint64_t total),
+		     void (*done)(void *opaque, const struct pool_result *result,
+				  const struct message_kernel_loaded *loaded),
+		     void *opaque)
+{
+	struct operation *operation = operation_new(pool, MESSAGE_KERNEL_LOAD, opaque);
+	const int files[] = { source, image, elf };
+
+	if (!operation)
+		return -ENOMEM;
+	operation->progress = progress;
+	operation->kernel_done = done;
+	return load_begin(operation, files, sizeof(files) / sizeof(files[0]));
 }

@@ -27,7 +27,8 @@ struct operation *operation_new(struct pool *pool, enum message_type asked, void
 	operation->id = ++pool->next_operation;
 	operation->asked = asked;
 	operation->opaque = opaque;
-	operation->state_file = operation->memory_file = -1;
+	for (uint32_t i = 0; i < MESSAGE_FDS_MAX; i++)
+		operation->files[i] = -1;
 	return operation;
 }
 
@@ -85,6 +86,15 @@ void operation_take(struct process *process, struct operation *operation)
 	process_watch(process);
 }
 
+void operation_free(struct operation *operation)
+{
+	for (uint32_t i = 0; i < MESSAGE_FDS_MAX; i++) {
+		if (operation->files[i] >= 0)
+			(void)close(operation->files[i]);
+	}
+	free(operation);
+}
+
 /* answer: the message that ended it well, else NULL. Frees the operation. */
 void operation_finish(struct operation *operation, const struct pool_result *result, struct message *answer)
 {
@@ -105,14 +115,12 @@ void operation_finish(struct operation *operation, const struct pool_result *res
 	else if (operation->load_done)
 		operation->load_done(opaque, result, answer ? message_steal_fd(answer, 0) : -1,
 				     payload ? &payload->loaded : NULL);
+	else if (operation->kernel_done)
+		operation->kernel_done(opaque, result, payload ? &payload->kernel_loaded : NULL);
 	else if (operation->done)
 		operation->done(opaque, result);
 
-	if (operation->state_file >= 0)
-		(void)close(operation->state_file);
-	if (operation->memory_file >= 0)
-		(void)close(operation->memory_file);
-	free(operation);
+	operation_free(operation);
 }
 
 void operation_finish_later(struct operation *operation, enum pool_status status, int error, const char *text)

@@ -20,6 +20,11 @@ struct ember {
 	size_t output_size;
 	size_t output_sent;
 	size_t output_capacity;
+	/* Descriptors that wait to be sent with the line of the output from files_begin to files_end; copies of our own. */
+	int files[EMBER_FILES_MAX];
+	size_t file_count; /* 0: none */
+	size_t files_begin;
+	size_t files_end;
 	bool unwritable; /* the daemon takes no more from us; what it has sent can still be read */
 	struct pending_table pending;
 	uint64_t next_id;
@@ -35,9 +40,14 @@ struct ember {
  * Add a line to the output and send what the socket takes. A connection that has failed shows at the next
  * ember_client_receive(), never here.
  *
- * Returns 0 or -ENOMEM (nothing was added).
+ * files  file_count descriptors to pass with it, duplicated
+ *
+ * Returns 0, -ENOMEM, -EBUSY (others wait to be sent) or -errno from fcntl(2): nothing was added.
  */
-int ember_client_send(struct ember *client, const char *text);
+int ember_client_send(struct ember *client, const char *text, const int *files, size_t file_count);
+
+/* Close the descriptors that wait to be sent. */
+void ember_client_drop_files(struct ember *client);
 
 /* Send what the socket takes of the output. */
 void ember_client_flush(struct ember *client);

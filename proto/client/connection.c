@@ -5,14 +5,19 @@
  * Sending never fails by itself. A daemon that closes a connection may have said why before it did (too many
  * connections, a line too long), and that must reach the caller rather than EPIPE: so a send that fails drops the
  * output and shuts the socket down, which makes it readable to its end, and the failure is what reading then finds.
+ *
+ * Descriptors go with the first byte of their line, in a message that holds nothing of another line: that is how the
+ * daemon knows whose they are.
  */
 #include "proto/client/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define INPUT_SIZE       65536 /* bytes at one recv(2) */
 #define RECEIVES_AT_ONCE 16    /* recv(2) calls before the caller has its turn, however fast the daemon writes */
@@ -29,14 +34,50 @@ static void empty_output(struct ember *client)
 	}
 }
 
+void ember_client_drop_files(struct ember *client)
+{
+	while (client->file_count > 0)
+		(void)close(client->files[--client->file_count]);
+}
+
+/* Send the beginning of the output: up to a line with descriptors, or of such a line, with them, or all of it. */
+static ssize_t send_some(struct ember *client)
+{
+	union {
+		char bytes[CMSG_SPACE(EMBER_FILES_MAX * sizeof(int))];
+		struct cmsghdr alignment;
+	} control = { 0 };
+	struct iovec part = { .iov_base = client->output + client->output_sent };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	size_t files_size = client->file_count * sizeof(int), end = client->output_size;
+	struct cmsghdr *header;
+
+	if (client->file_count > 0 && client->output_sent < client->files_begin) {
+		end = client->files_begin;
+	} else if (client->file_count > 0) {
+		end = client->files_end;
+		message.msg_control = control.bytes;
+		message.msg_controllen = CMSG_SPACE(files_size);
+		header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(files_size);
+		memcpy(CMSG_DATA(header), client->files, files_size);
+	}
+	part.iov_len = end - client->output_sent;
+	return sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void ember_client_flush(struct ember *client)
 {
 	while (client->output_sent < client->output_size && !client->unwritable) {
-		ssize_t sent = send(client->fd, client->output + client->output_sent,
-				    client->output_size - client->output_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		bool with_files = client->file_count > 0 && client->output_sent == client->files_begin;
+		ssize_t sent = send_some(client);
 
 		if (sent >= 0) {
 			client->output_sent += (size_t)sent;
+			if (with_files && sent > 0)
+				ember_client_drop_files(client);
 		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
 			return;
 		} else if (errno != EINTR) {
@@ -44,6 +85,7 @@ void ember_client_flush(struct ember *client)
 			(void)shutdown(client->fd, SHUT_RDWR);
 		}
 	}
+	ember_client_drop_files(client);
 	empty_output(client);
 }
 
@@ -60,6 +102,8 @@ static int reserve_output(struct ember *client, size_t length)
 
 	if (client->output_sent > 0) {
 		memmove(client->output, client->output + client->output_sent, kept);
+		client->files_begin -= client->output_sent;
+		client->files_end -= client->output_sent;
 		client->output_size = kept;
 		client->output_sent = 0;
 	}
@@ -78,14 +122,42 @@ static int reserve_output(struct ember *client, size_t length)
 	return 0;
 }
 
-int ember_client_send(struct ember *client, const char *text)
+/* Copies of these descriptors, for the line that comes next. */
+static int keep_files(struct ember *client, const int *files, size_t count)
+{
+	if (client->file_count > 0)
+		return -EBUSY;
+
+	while (client->file_count < count) {
+		int copy = fcntl(files[client->file_count], F_DUPFD_CLOEXEC, 0);
+
+		if (copy < 0) {
+			int result = -errno;
+
+			ember_client_drop_files(client);
+			return result;
+		}
+		client->files[client->file_count++] = copy;
+	}
+	return 0;
+}
+
+int ember_client_send(struct ember *client, const char *text, const int *files, size_t file_count)
 {
 	size_t length = strlen(text);
+	int result;
 
 	if (client->unwritable)
 		return 0;
 	if (reserve_output(client, length + 1) < 0)
 		return -ENOMEM;
+	if (file_count > 0) {
+		result = keep_files(client, files, file_count);
+		if (result < 0)
+			return result;
+		client->files_begin = client->output_size;
+		client->files_end = client->output_size + length + 1;
+	}
 
 	memcpy(client->output + client->output_size, text, length);
 	client->output[client->output_size + length] = '\n';

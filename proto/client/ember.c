@@ -118,6 +118,7 @@ struct ember *ember_free(struct ember *client)
 	pending_table_release(&client->pending);
 	ember_error_release(&client->failure_error);
 	(void)line_reader_free(client->reader);
+	ember_client_drop_files(client);
 	free(client->input);
 	free(client->output);
 	if (client->fd >= 0)
@@ -150,8 +151,8 @@ void ember_on_notification(struct ember *client, ember_notification_function *fu
 	client->notification_context = context;
 }
 
-int ember_send(struct ember *client, const char *method, const json_t *params, ember_reply_function *function,
-	       void *context, uint64_t *ret_id)
+int ember_send_with_files(struct ember *client, const char *method, const json_t *params, const int *files,
+			  size_t file_count, ember_reply_function *function, void *context, uint64_t *ret_id)
 {
 	struct pending request = { .id = client->next_id, .function = function, .context = context };
 	cleanup_json json_t *id = json_integer((json_int_t)request.id);
@@ -162,6 +163,8 @@ int ember_send(struct ember *client, const char *method, const json_t *params, e
 		return client->failure;
 	if (!id)
 		return -ENOMEM;
+	if (file_count > EMBER_FILES_MAX)
+		return -EINVAL;
 
 	result = jsonrpc_write_request(id, method, params, &text);
 	if (result < 0)
@@ -169,7 +172,7 @@ int ember_send(struct ember *client, const char *method, const json_t *params, e
 	result = pending_add(&client->pending, &request);
 	if (result < 0)
 		return result;
-	result = ember_client_send(client, text);
+	result = ember_client_send(client, text, files, file_count);
 	if (result < 0) {
 		(void)pending_take(&client->pending, request.id, &request);
 		return result;
@@ -179,6 +182,12 @@ int ember_send(struct ember *client, const char *method, const json_t *params, e
 	if (ret_id)
 		*ret_id = request.id;
 	return 0;
+}
+
+int ember_send(struct ember *client, const char *method, const json_t *params, ember_reply_function *function,
+	       void *context, uint64_t *ret_id)
+{
+	return ember_send_with_files(client, method, params, NULL, 0, function, context, ret_id);
 }
 
 static int send_cancel(struct ember *client, uint64_t id)
@@ -194,7 +203,7 @@ static int send_cancel(struct ember *client, uint64_t id)
 	if (result < 0)
 		return result;
 
-	return ember_client_send(client, text);
+	return ember_client_send(client, text, NULL, 0);
 }
 
 int ember_cancel(struct ember *client, uint64_t id)
@@ -341,8 +350,8 @@ static int fail_call(struct ember *client, int result, struct ember_error *ret_e
 	return result;
 }
 
-int ember_call(struct ember *client, const char *method, const json_t *params, int timeout_ms, json_t **ret_result,
-	       struct ember_error *ret_error)
+int ember_call_with_files(struct ember *client, const char *method, const json_t *params, const int *files,
+			  size_t file_count, int timeout_ms, json_t **ret_result, struct ember_error *ret_error)
 {
 	struct call call = { 0 };
 	struct pending request;
@@ -352,7 +361,7 @@ int ember_call(struct ember *client, const char *method, const json_t *params, i
 	if (client->in_callback)
 		return fail_call(client, -EDEADLK, ret_error);
 
-	result = ember_send(client, method, params, call_done, &call, &id);
+	result = ember_send_with_files(client, method, params, files, file_count, call_done, &call, &id);
 	if (result < 0)
 		return fail_call(client, result, ret_error);
 	result = wait_for_call(client, &call, timeout_ms);
@@ -374,4 +383,10 @@ int ember_call(struct ember *client, const char *method, const json_t *params, i
 		json_decref(call.reply);
 
 	return call.result;
+}
+
+int ember_call(struct ember *client, const char *method, const json_t *params, int timeout_ms, json_t **ret_result,
+	       struct ember_error *ret_error)
+{
+	return ember_call_with_files(client, method, params, NULL, 0, timeout_ms, ret_result, ret_error);
 }

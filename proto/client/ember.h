@@ -35,6 +35,7 @@ extern "C" {
 #define EMBER_DEFAULT_SOCKET    "/run/ember/ember.sock"
 #define EMBER_DEFAULT_MAX_REPLY ((size_t)64 << 20) /* bytes in a line from the daemon */
 #define EMBER_ERROR_TEXT        256
+#define EMBER_FILES_MAX         16 /* descriptors that go with one request */
 
 struct ember; /* a connection */
 
@@ -135,6 +136,20 @@ int ember_call(struct ember *client, const char *method, const json_t *params, i
  */
 int ember_send(struct ember *client, const char *method, const json_t *params, ember_reply_function *function,
 	       void *context, uint64_t *ret_id);
+
+/*
+ * As ember_call() and ember_send(), with descriptors that parameters refer to by their place: "tap_fd": 0.
+ *
+ * files       duplicated
+ * file_count  at most EMBER_FILES_MAX
+ *
+ * Return besides: -EINVAL (too many), -EBUSY (those of an earlier request have not been sent yet: see ember_unsent()), or
+ * -errno from fcntl(2).
+ */
+int ember_call_with_files(struct ember *client, const char *method, const json_t *params, const int *files,
+			  size_t file_count, int timeout_ms, json_t **ret_result, struct ember_error *ret_error);
+int ember_send_with_files(struct ember *client, const char *method, const json_t *params, const int *files,
+			  size_t file_count, ember_reply_function *function, void *context, uint64_t *ret_id);
 
 /*
  * Ask the daemon to cancel a request. It is answered all the same: with the result if that came first, else with the

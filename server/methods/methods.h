@@ -21,6 +21,11 @@ void method_snapshot_inspect(struct call *call);
 void method_snapshot_verify(struct call *call);
 void method_snapshot_remove(struct call *call);
 
+void method_kernel_add(struct call *call);
+void method_kernel_list(struct call *call);
+void method_kernel_inspect(struct call *call);
+void method_kernel_remove(struct call *call);
+
 void method_vm_boot(struct call *call);
 void method_vm_restore(struct call *call);
 void method_vm_pause(struct call *call);
@@ -28,6 +33,8 @@ void method_vm_resume(struct call *call);
 void method_vm_snapshot(struct call *call);
 void method_vm_release(struct call *call);
 void method_vm_kill(struct call *call);
+void method_vm_power_button(struct call *call);
+void method_vm_balloon(struct call *call);
 void method_vm_list(struct call *call);
 void method_vm_info(struct call *call);
 void method_vm_wait(struct call *call);

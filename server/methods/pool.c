@@ -64,8 +64,7 @@ static void match_shape(void *opaque, const struct pool_shape_status *status)
 {
 	struct shape_search *search = opaque;
 
-	if (status->shape.vcpus != search->shape.vcpus || status->shape.memory_size != search->shape.memory_size ||
-	    status->shape.cpu_template != search->shape.cpu_template)
+	if (!machine_shape_equal(&status->shape, &search->shape))
 		return;
 	search->found = true;
 	search->status = *status;
@@ -99,6 +98,11 @@ void method_pool_configure(struct call *call)
 	search.shape.vcpus = (uint32_t)param_int(call->params, "vcpus", 0);
 	search.shape.memory_size = (uint64_t)param_int(call->params, "memory_mib", 0) << MIB_SHIFT;
 	(void)cpu_template_parse(param_string(call->params, "cpu_template"), &search.shape.cpu_template);
+	search.shape.disks = (uint32_t)param_int(call->params, "drives", 0);
+	search.shape.nets = (uint32_t)param_int(call->params, "net", 0);
+	search.shape.vsocks = (uint32_t)param_int(call->params, "vsock", 0);
+	search.shape.rngs = (uint32_t)param_int(call->params, "rng", 0);
+	search.shape.balloons = (uint32_t)param_int(call->params, "balloon", 0);
 	pool_each_shape(pool, match_shape, &search);
 	limits = wanted_limits(call, &search);
 

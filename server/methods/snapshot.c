@@ -53,19 +53,24 @@ void method_snapshot_inspect(struct call *call)
 {
 	const struct catalog_entry *entry = entry_of_call(call);
 	const struct catalog_summary *summary;
-	json_t *json;
+	json_t *json, *devices;
 
 	if (!entry)
 		return;
 
 	summary = catalog_entry_summary(entry);
+	devices = json_object_get(catalog_entry_devices(entry), "parameters");
 	json = snapshot_entry_to_json(call->server, entry);
-	if (json &&
-	    json_object_set_new(json, "metadata",
-				json_pack("{s:i, s:I, s:I, s:I, s:b}", "format", SNAPSHOT_FORMAT, "memory_bytes",
-					  (json_int_t)summary->memory_size, "chunks", (json_int_t)summary->chunk_count,
-					  "chunk_bytes", (json_int_t)MEMORY_CHUNK_SIZE, "being_removed",
-					  (int)catalog_entry_is_being_removed(entry)))) {
+	if (json && json_object_set_new(json, "devices", devices ? json_incref(devices) : json_null())) {
+		json_decref(json);
+		json = NULL;
+	}
+	if (json && json_object_set_new(json, "metadata",
+					json_pack("{s:i, s:I, s:I, s:I, s:b}", "format", SNAPSHOT_FORMAT,
+						  "memory_bytes", (json_int_t)summary->shape.memory_size, "chunks",
+						  (json_int_t)summary->chunk_count, "chunk_bytes",
+						  (json_int_t)MEMORY_CHUNK_SIZE, "being_removed",
+						  (int)catalog_entry_is_being_removed(entry)))) {
 		json_decref(json);
 		json = NULL;
 	}
@@ -124,7 +129,7 @@ static void fail_check(struct check *check, enum rpc_code code, const char *mess
 
 /* Begin to read a snapshot whole. Takes the call over. */
 static void begin_check(struct call *call, const char *path, bool known,
-			void (*done)(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded))
+			void (*done)(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded))
 {
 	struct check *check = calloc(1, sizeof(*check));
 	struct snapshot_load_options options = { .folder = AT_FDCWD,
@@ -187,7 +192,7 @@ static void on_registered_saved(void *opaque, int result, const struct error_det
 	call_reply(call, answer);
 }
 
-static void on_register_loaded(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded)
+static void on_register_loaded(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded)
 {
 	struct check *check = opaque;
 	struct catalog_registration registration;
@@ -201,15 +206,10 @@ static void on_register_loaded(void *opaque, const struct rpc_error *error, cons
 		return;
 	}
 
-	registration = (struct catalog_registration){ .name = check->name,
-						      .path = check->path,
-						      .memory = loaded->memory,
-						      .state = loaded->state,
-						      .summary = loaded->summary };
+	registration = snapshot_loaded_registration(loaded, check->name, check->path, NULL);
 	failed = catalog_register(snapshots_catalog(snapshots), &registration, false, &check->entry, &detail);
 	if (failed) {
-		(void)close(loaded->memory);
-		(void)close(loaded->state);
+		snapshot_loaded_close(loaded);
 		fail_check(check,
 			   failed == -EEXIST  ? RPC_ALREADY_EXISTS
 			   : failed == -EBUSY ? RPC_SNAPSHOT_IN_USE
@@ -241,7 +241,7 @@ void method_snapshot_register(struct call *call)
 
 /* ---- verify ---- */
 
-static void on_verified(void *opaque, const struct rpc_error *error, const struct snapshot_loaded *loaded)
+static void on_verified(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded)
 {
 	struct check *check = opaque;
 	struct call *call = check->call;
@@ -255,8 +255,7 @@ static void on_verified(void *opaque, const struct rpc_error *error, const struc
 		return;
 	}
 
-	(void)close(loaded->memory);
-	(void)close(loaded->state);
+	snapshot_loaded_close(loaded);
 	if (entry && catalog_entry_summary(entry)->state_crc64 != loaded->summary.state_crc64) {
 		fail_check(check, RPC_SNAPSHOT_DAMAGED, "the files are not those that were registered", "name");
 		return;

@@ -84,7 +84,7 @@ static int remove_files(void *opaque)
 {
 	struct removal *removal = opaque;
 
-	return publish_remove(AT_FDCWD, removal->path, &removal->detail);
+	return publish_remove(AT_FDCWD, removal->path, &snapshot_folder_form, &removal->detail);
 }
 
 static void save_again(struct removal *removal);

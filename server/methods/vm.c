@@ -8,20 +8,21 @@
 
 #include "devices/signal_port.h"
 #include "server/cleanup.h"
+#include "server/devices/devices.h"
 #include "server/guest.h"
-#include "server/guest_start.h"
 #include "server/methods/methods.h"
 #include "server/server.h"
+#include "server/start/start.h"
 #include "server/workers.h"
 
 void method_vm_boot(struct call *call)
 {
-	guest_start_boot(call);
+	start_boot(call);
 }
 
 void method_vm_restore(struct call *call)
 {
-	guest_start_restore(call);
+	start_restore(call);
 }
 
 void method_vm_list(struct call *call)
@@ -64,8 +65,9 @@ void method_vm_info(struct call *call)
 		return;
 
 	json = guest_to_json(vm);
-	more = json_pack("{s:s?, s:o}", "exit_detail", vm->exit_detail[0] ? vm->exit_detail : NULL, "events",
-			 signals_json(vm));
+	more = json_pack("{s:s?, s:o, s:o}", "exit_detail", vm->exit_detail[0] ? vm->exit_detail : NULL, "events",
+			 signals_json(vm), "devices",
+			 vm->devices ? json_deep_copy(devices_record(vm->devices)) : json_object());
 	if (json && more && json_object_update(json, more) == 0)
 		call_reply(call, json_incref(json));
 	else
@@ -134,7 +136,18 @@ void method_vm_pause(struct call *call)
 
 void method_vm_resume(struct call *call)
 {
+	const struct guest *vm = guest_find(call->server, param_string(call->params, "vm"));
+
+	if (vm && vm->stills > 0) {
+		call_fail_with(call, RPC_WRONG_VM_STATE, "%s stands still until its snapshot is published", vm->id);
+		return;
+	}
 	change_state(call, "resumed", pool_vm_resume);
+}
+
+void method_vm_power_button(struct call *call)
+{
+	change_state(call, "power_button", pool_vm_press_power_button);
 }
 
 /* ---- release, kill ---- */

@@ -2,14 +2,17 @@
 /*
  * vm.snapshot: from a VM to files under their name.
  *
- *	begin    file thread   a temporary folder with two empty files beside where the snapshot will be
- *	write    worker        pauses the VM, writes both, lets it go on
+ *	begin    file thread   a temporary folder with empty files beside where the snapshot will be
+ *	write    worker        pauses the VM, writes them, lets it go on
  *	load     loader        reads back what the worker wrote: a worker that lies publishes nothing
- *	commit   file thread   fsync, rename: the name appears, or stands for what it stood for
+ *	commit   file thread   its images looked at; fsync, rename: the name appears, or stands for what it stood for
  *	record   catalog       for a snapshot with a name
  *
  * A call that is abandoned before the commit leaves nothing behind; from the commit on the snapshot stands, and the
  * answer alone is lost.
+ *
+ * What the VM wrote to overlays becomes a part of the snapshot. What it writes in place does not: such a VM must stand still from
+ * its snapshot on, or the image would not be the snapshot's any more.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +23,7 @@
 
 #include "server/cleanup.h"
 #include "server/clock.h"
+#include "server/devices/devices.h"
 #include "server/file_thread.h"
 #include "server/guest.h"
 #include "server/log.h"
@@ -38,6 +42,9 @@ struct taking {
 	char *path;
 	bool overwrite;
 	bool resume;
+	bool still;              /* the VM is not to be resumed meanwhile */
+	struct devices *devices; /* the VM's, held */
+	json_t *memory;          /* what is remembered of them; NULL: nothing */
 	struct publication publication;
 	bool is_open; /* the publication has begun and not ended */
 	struct message_snapshot_done times;
@@ -50,10 +57,14 @@ struct taking {
 
 static void free_taking(struct taking *taking)
 {
-	if (taking->loaded.memory >= 0)
-		(void)close(taking->loaded.memory);
-	if (taking->loaded.state >= 0)
-		(void)close(taking->loaded.state);
+	struct guest *vm = taking->still ? guest_find(taking->server, taking->vm) : NULL;
+
+	if (vm)
+		vm->stills--;
+	if (taking->devices)
+		devices_release(taking->devices);
+	json_decref(taking->memory);
+	snapshot_loaded_close(&taking->loaded);
 	free(taking->name);
 	free(taking->path);
 	free(taking);
@@ -184,18 +195,14 @@ static void on_saved(void *opaque, int result, const struct error_detail *detail
 
 static void record(struct taking *taking)
 {
-	const struct catalog_registration registration = { .name = taking->name,
-							   .path = taking->path,
-							   .memory = taking->loaded.memory,
-							   .state = taking->loaded.state,
-							   .summary = taking->loaded.summary };
+	const struct catalog_registration registration =
+		snapshot_loaded_registration(&taking->loaded, taking->name, taking->path, taking->memory);
 	struct snapshots *snapshots = taking->server->snapshots;
 	int error =
 		catalog_register(snapshots_catalog(snapshots), &registration, taking->overwrite, NULL, &taking->detail);
 
 	if (!error) {
-		taking->loaded.memory = -1;
-		taking->loaded.state = -1;
+		snapshot_loaded_forget(&taking->loaded);
 		event_bus_publish(&taking->server->events, EVENT_SNAPSHOT,
 				  json_pack("{s:s, s:s, s:s}", "event", "registered", "name", taking->name, "path",
 					    taking->path));
@@ -211,7 +218,12 @@ static void record(struct taking *taking)
 static int commit(void *opaque)
 {
 	struct taking *taking = opaque;
+	int failed = taking->name ? devices_remember(taking->devices, &taking->memory, &taking->error) : 0;
 
+	if (failed) {
+		publication_abort(&taking->publication);
+		return failed;
+	}
 	return publication_commit(&taking->publication, &taking->detail);
 }
 
@@ -221,7 +233,9 @@ static void on_committed(void *opaque, int result)
 
 	taking->is_open = false;
 	taking->publish_ns += monotonic_ns() - taking->began_ns;
-	if (result)
+	if (taking->error.code != RPC_OK)
+		give_up(taking);
+	else if (result)
 		fail_file(taking, result);
 	else if (taking->name)
 		record(taking);
@@ -231,7 +245,7 @@ static void on_committed(void *opaque, int result)
 
 /* ---- load ---- */
 
-static void on_loaded(void *opaque, const struct rpc_error *problem, const struct snapshot_loaded *loaded)
+static void on_loaded(void *opaque, const struct rpc_error *problem, struct snapshot_loaded *loaded)
 {
 	struct taking *taking = opaque;
 	int failed;
@@ -295,9 +309,18 @@ static int begin(void *opaque)
 {
 	struct taking *taking = opaque;
 	int at = taking->name ? snapshots_folder(taking->server->snapshots) : AT_FDCWD;
+	int failed = publication_begin(at, taking->name ? taking->name : taking->path, &snapshot_folder_form,
+				       taking->overwrite, &taking->publication, &taking->detail);
+	uint32_t i;
 
-	return publication_begin(at, taking->name ? taking->name : taking->path, taking->overwrite,
-				 &taking->publication, &taking->detail);
+	if (failed)
+		return failed;
+	for (i = 0; !failed && i < SNAPSHOT_OVERLAYS; i++)
+		if (devices_has_overlay(taking->devices, i))
+			failed = publication_add(&taking->publication, SNAPSHOT_FILE_OVERLAY + i, &taking->detail);
+	if (failed)
+		publication_abort(&taking->publication);
+	return failed;
 }
 
 static void on_begun(void *opaque, int result)
@@ -316,11 +339,31 @@ static void on_begun(void *opaque, int result)
 		(void)rpc_error_set(&taking->error, RPC_NOT_FOUND, "%s has ended meanwhile", taking->vm);
 		give_up(taking);
 	} else {
-		snapshot = (struct pool_snapshot){ .state_file = taking->publication.state,
-						   .memory_file = taking->publication.memory,
+		snapshot = (struct pool_snapshot){ .state_file = taking->publication.files[SNAPSHOT_FILE_STATE],
+						   .memory_file = taking->publication.files[SNAPSHOT_FILE_MEMORY],
 						   .resume = taking->resume };
+		memcpy(snapshot.overlays, &taking->publication.files[SNAPSHOT_FILE_OVERLAY], sizeof(snapshot.overlays));
 		pool_vm_snapshot(vm->pool_vm, &snapshot, on_progress, on_written, taking);
 	}
+}
+
+/* A VM that writes to an image itself must not go on. Returns 0, or an errno when the call was answered. */
+static int check_drives(struct call *call, const struct guest *vm)
+{
+	int drive = devices_in_place(vm->devices);
+	struct rpc_error error = RPC_ERROR_INIT;
+	int failed;
+
+	if (drive < 0 || !param_bool(call->params, "resume"))
+		return 0;
+	failed = rpc_error_set(
+		&error, RPC_FAILED_PRECONDITION,
+		"drives[%d] of %s is written in place, and its image would not stay the snapshot's: give drives "
+		"an overlay, or \"resume\": false here",
+		drive, vm->id);
+	rpc_error_add_field(&error, "resume");
+	call_fail(call, &error);
+	return failed;
 }
 
 /* What can be said at once. Returns 0, or an errno when the call was answered. */
@@ -344,7 +387,7 @@ static int check(struct call *call, const char *name, bool overwrite)
 	return failed;
 }
 
-static struct taking *taking_new(struct call *call, const struct guest *vm)
+static struct taking *taking_new(struct call *call, struct guest *vm)
 {
 	const char *name = param_string(call->params, "name"), *path = param_string(call->params, "path");
 	struct taking *taking = calloc(1, sizeof(*taking));
@@ -358,7 +401,7 @@ static struct taking *taking_new(struct call *call, const struct guest *vm)
 	(void)guest_id_text(vm->number, taking->vm);
 	taking->resume = param_bool(call->params, "resume");
 	taking->overwrite = param_bool(call->params, "overwrite");
-	taking->loaded = (struct snapshot_loaded){ .memory = -1, .state = -1 };
+	taking->loaded = SNAPSHOT_LOADED_NONE;
 	taking->error = (struct rpc_error)RPC_ERROR_INIT;
 	if (name) {
 		snapshots_path(call->server->snapshots, name, own_path, sizeof(own_path));
@@ -370,16 +413,22 @@ static struct taking *taking_new(struct call *call, const struct guest *vm)
 		free_taking(taking);
 		return NULL;
 	}
+
+	taking->devices = vm->devices;
+	devices_hold(taking->devices);
+	taking->still = devices_in_place(vm->devices) >= 0;
+	vm->stills += taking->still;
 	return taking;
 }
 
 void method_vm_snapshot(struct call *call)
 {
-	const struct guest *vm = guest_of_call(call);
+	struct guest *vm = guest_of_call(call);
 	struct taking *taking;
 	int failed;
 
-	if (!vm || check(call, param_string(call->params, "name"), param_bool(call->params, "overwrite")))
+	if (!vm || check_drives(call, vm) ||
+	    check(call, param_string(call->params, "name"), param_bool(call->params, "overwrite")))
 		return;
 	taking = taking_new(call, vm);
 	if (!taking) {

@@ -13,6 +13,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "image_builder.h"
+#include "image_packer.h"
 #include "snapshot_files.h"
 #include "steps.h"
 
@@ -124,4 +126,46 @@ DAEMON_TEST(full_disk, a_disk_without_a_single_byte)
 	/* With room again, it works. */
 	perform(client, "vm.snapshot", "{s:s, s:s}", "vm", guest.vm, "name", "new");
 	guest_release(&guest);
+}
+
+/* A kernel's file in the daemon's folder, which is on another disk; zeroes follow up to its size. */
+static void write_kernel(const char *path, const struct built_image *built, off_t size)
+{
+	FILE *file = fopen(path, "we");
+
+	cr_assert_not_null(file);
+	cr_assert_eq(fwrite(built->bytes, built->size, 1, file), 1);
+	cr_assert_eq(fclose(file), 0);
+	cr_assert_eq(truncate(path, size), 0);
+}
+
+DAEMON_TEST(full_disk, a_kernel_that_does_not_fit)
+{
+	struct built_image vmlinux = build_elf(), built;
+	struct packed *packed = calloc(1, sizeof(*packed));
+	size_t unpacked = (size_t)(DISK_MIB + 4) << 20;
+	uint8_t *padded = calloc(1, unpacked);
+	char before[4096], after[4096], path[256];
+
+	(void)snprintf(path, sizeof(path), "%s/kernel", daemon_under_test.folder);
+	list_snapshots(before, sizeof(before));
+	/* Neither the file itself, nor what comes out of one that does fit. */
+	write_kernel(path, &vmlinux, (off_t)unpacked);
+	refused(client, RPC_RESOURCE_EXHAUSTED, "No space", "kernel.add", "{s:s, s:s}", "name", "k", "path", path);
+	list_snapshots(after, sizeof(after));
+	cr_expect_str_eq(after, before, "something is left");
+	memcpy(padded, vmlinux.bytes, vmlinux.size);
+	packers[PACKER_XZ].pack(padded, unpacked, packed);
+	built = build_bzimage(packed->bytes, packed->size);
+	write_kernel(path, &built, (off_t)built.size);
+	refused(client, RPC_RESOURCE_EXHAUSTED, "No space", "kernel.add", "{s:s, s:s}", "name", "k", "path", path);
+	list_snapshots(after, sizeof(after));
+	cr_expect_str_eq(after, before, "something is left");
+
+	write_kernel(path, &vmlinux, (off_t)vmlinux.size);
+	perform(client, "kernel.add", "{s:s, s:s}", "name", "k", "path", path);
+	built_free(&built);
+	built_free(&vmlinux);
+	free(packed);
+	free(padded);
 }

@@ -285,6 +285,28 @@ size_t children_of(pid_t parent, pid_t *pids, size_t max)
 	return count;
 }
 
+pid_t child_named(pid_t parent, const char *name)
+{
+	pid_t children[256];
+	size_t count = children_of(parent, children, 256), i;
+	char path[64], comm[64] = "";
+
+	for (i = 0; i < count && i < 256; i++) {
+		FILE *file;
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)children[i]);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		(void)!fgets(comm, sizeof(comm), file);
+		(void)fclose(file);
+		comm[strcspn(comm, "\n")] = '\0';
+		if (!strcmp(comm, name))
+			return children[i];
+	}
+	return 0;
+}
+
 int run_program(char *output, size_t size, const char *format, ...)
 {
 	char command[4096], whole[4096 + 16];

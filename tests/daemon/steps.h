@@ -127,6 +127,9 @@ void process_wait_end(pid_t pid);
 /* Children of a process that live; at most max are written. Returns how many there are. */
 size_t children_of(pid_t parent, pid_t *pids, size_t max);
 
+/* A child of a process by the name that the kernel has for it, or 0. */
+pid_t child_named(pid_t parent, const char *name);
+
 /* Run a program to its end. Returns its exit status (128 + the signal); output gets both of its streams, terminated. */
 __attribute__((format(printf, 3, 4))) int run_program(char *output, size_t size, const char *format, ...);
 

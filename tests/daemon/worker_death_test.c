@@ -72,30 +72,10 @@ static void wait_for_workers(const char *state, size_t count)
 	}
 }
 
-/* A child of the daemon by its name, 0: none. */
-static pid_t find_child(const char *name)
+/* The daemon's child of that name; the test fails where there is none. */
+static pid_t daemon_child(const char *name)
 {
-	pid_t pids[256], found = 0;
-	size_t count = children_of(daemon_under_test.pid, pids, 256), i;
-
-	for (i = 0; i < count && i < 256; i++) {
-		char path[64], text[64] = "";
-		FILE *file;
-
-		(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pids[i]);
-		file = fopen(path, "re");
-		if (!file)
-			continue;
-		if (fgets(text, sizeof(text), file) && !strncmp(text, name, strlen(name)))
-			found = pids[i];
-		(void)fclose(file);
-	}
-	return found;
-}
-
-static pid_t child_named(const char *name)
-{
-	pid_t pid = find_child(name);
+	pid_t pid = child_named(daemon_under_test.pid, name);
 
 	cr_assert_neq(pid, 0, "there is no %s", name);
 	return pid;
@@ -247,7 +227,7 @@ Test(worker_death, one_that_does_not_answer_is_killed)
 
 DAEMON_TEST(worker_death, while_it_is_forked)
 {
-	pid_t zygote = child_named("ember-zygote");
+	pid_t zygote = daemon_child("ember-zygote");
 	struct open_call open;
 	int code;
 
@@ -288,7 +268,7 @@ static void let_go(pid_t zygote)
 
 DAEMON_TEST(worker_death, while_it_is_built)
 {
-	pid_t zygote = child_named("ember-zygote"), worker;
+	pid_t zygote = daemon_child("ember-zygote"), worker;
 	struct open_call open;
 	int code, status;
 
@@ -324,7 +304,8 @@ DAEMON_TEST(worker_death, the_loader)
 	pool_settle(client, 1, 1);
 
 	/* There is a new one for each load. */
-	while (!(loader = find_child("ember-loader")) || kill(loader, SIGSTOP) != 0 || !process_lives(loader))
+	while (!(loader = child_named(daemon_under_test.pid, "ember-loader")) || kill(loader, SIGSTOP) != 0 ||
+	       !process_lives(loader))
 		sleep_ms(5);
 	open_call_begin(&restore, client, "vm.restore", "{s:s}", "snapshot_path", path);
 	/* The files are opened and on their way when a later job of the file thread has been done. */
@@ -341,7 +322,7 @@ DAEMON_TEST(worker_death, the_loader)
 
 DAEMON_TEST(worker_death, the_zygote)
 {
-	pid_t zygote = child_named("ember-zygote");
+	pid_t zygote = daemon_child("ember-zygote");
 	struct open_call open;
 
 	cr_assert_eq(kill(zygote, SIGKILL), 0);
@@ -351,5 +332,5 @@ DAEMON_TEST(worker_death, the_zygote)
 	boot(&open, "cold");
 	cr_expect_eq(answer_of(&open), 0, "%s", open.message);
 	open_call_end(&open);
-	cr_expect_neq(child_named("ember-zygote"), zygote);
+	cr_expect_neq(daemon_child("ember-zygote"), zygote);
 }

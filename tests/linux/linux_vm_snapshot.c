@@ -59,12 +59,14 @@ void linux_vm_save(struct machine *machine, const struct options *options)
 	result = snapshot_capture(machine, state, NULL, &detail);
 	if (result < 0)
 		fail("capture", result, &detail);
-	result = publication_begin(AT_FDCWD, options->snapshot, true, &publication, &detail);
+	result = publication_begin(AT_FDCWD, options->snapshot, &snapshot_folder_form, true, &publication, &detail);
 	if (result < 0)
 		fail("publication", result, &detail);
-	result = memory_file_write(publication.memory, memory->host, memory->size, NULL, checksums, &written, &detail);
+	result = memory_file_write(publication.files[SNAPSHOT_FILE_MEMORY], memory->host, memory->size, NULL, checksums,
+				   &written, &detail);
 	if (result == 0)
-		result = state_json_write(publication.state, state, &metadata, checksums, &crc, &detail);
+		result = state_json_write(publication.files[SNAPSHOT_FILE_STATE], state, &metadata, checksums, &crc,
+					  &detail);
 	if (result == 0)
 		result = publication_commit(&publication, &detail);
 	if (result < 0)

@@ -361,3 +361,20 @@ void asked_load(void *opaque, const struct pool_result *result, int state, const
 	if (loaded)
 		asked->loaded = *loaded;
 }
+
+void asked_kernel(void *opaque, const struct pool_result *result, const struct message_kernel_loaded *loaded)
+{
+	struct asked *asked = opaque;
+
+	asked_done(asked, result);
+	if (loaded)
+		asked->kernel = *loaded;
+}
+
+void asked_progress(void *opaque, uint64_t done, uint64_t total)
+{
+	struct asked *asked = opaque;
+
+	cr_assert_leq(done, total);
+	asked->steps++;
+}

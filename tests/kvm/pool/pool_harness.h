@@ -47,6 +47,8 @@ struct asked {
 	struct message_snapshot_done snapshot;
 	struct message_balloon_status balloon;
 	struct message_loaded loaded;
+	struct message_kernel_loaded kernel;
+	unsigned steps; /* of progress */
 };
 
 void harness_open(struct harness *harness);
@@ -91,5 +93,7 @@ void asked_read(void *opaque, const struct pool_result *result, uint64_t offset,
 void asked_snapshot(void *opaque, const struct pool_result *result, const struct message_snapshot_done *times);
 void asked_balloon(void *opaque, const struct pool_result *result, const struct message_balloon_status *status);
 void asked_load(void *opaque, const struct pool_result *result, int state, const struct message_loaded *loaded);
+void asked_kernel(void *opaque, const struct pool_result *result, const struct message_kernel_loaded *loaded);
+void asked_progress(void *opaque, uint64_t done, uint64_t total);
 
 #endif

@@ -190,9 +190,11 @@ void fixture_publish(struct vm_life *life, const char *name)
 	uint64_t crc;
 
 	CHECK(checksums);
-	CHECK_OK(publication_begin(scratch.fd, name, true, &publication, &detail));
-	CHECK_OK(memory_file_write(publication.memory, memory->host, memory->size, NULL, checksums, NULL, &detail));
-	CHECK_OK(state_json_write(publication.state, life->state, &metadata, checksums, &crc, &detail));
+	CHECK_OK(publication_begin(scratch.fd, name, &snapshot_folder_form, true, &publication, &detail));
+	CHECK_OK(memory_file_write(publication.files[SNAPSHOT_FILE_MEMORY], memory->host, memory->size, NULL, checksums,
+				   NULL, &detail));
+	CHECK_OK(state_json_write(publication.files[SNAPSHOT_FILE_STATE], life->state, &metadata, checksums, &crc,
+				  &detail));
 	CHECK_OK(publication_commit(&publication, &detail));
 	free(checksums);
 }

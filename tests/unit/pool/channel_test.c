@@ -200,6 +200,7 @@ Test(channel, texts_arrive_printable)
 {
 	struct message_text text = { .stage = "a\tb", .text = "\033]0;title\007 \xc3\x28 \x7f done" };
 	struct message_exited exited = { .text = "one\ntwo" };
+	struct message_kernel_loaded kernel = { .version = "6.1\n" };
 	struct message message;
 	struct error_detail detail;
 
@@ -211,6 +212,10 @@ Test(channel, texts_arrive_printable)
 	cr_assert_eq(channel_send(ends[0], MESSAGE_EXITED, 0, &exited, NULL, false), 0);
 	cr_assert_eq(channel_receive(ends[1], &message, false, &detail), 0);
 	cr_assert_str_eq(message.payload.exited.text, "one?two");
+
+	cr_assert_eq(channel_send(ends[0], MESSAGE_KERNEL_LOADED, 0, &kernel, NULL, false), 0);
+	cr_assert_eq(channel_receive(ends[1], &message, false, &detail), 0);
+	cr_assert_str_eq(message.payload.kernel_loaded.version, "6.1?");
 }
 
 Test(channel, a_full_socket_is_eagain_to_who_does_not_wait)

@@ -306,6 +306,81 @@ LOADER_LIES(dies, POOL_EVENT_LOADER_ENDED)
 LOADER_LIES(shapeless, POOL_EVENT_WORKER_LIED)
 LOADER_LIES(unsealed, POOL_EVENT_WORKER_LIED)
 LOADER_LIES(answers_another, POOL_EVENT_WORKER_LIED)
+LOADER_LIES(is_a_kernel, POOL_EVENT_WORKER_LIED)
+
+static void load_kernel_once(void)
+{
+	int files[3] = { harness_file("kernel", 6), harness_file("", 0), harness_file("", 0) };
+
+	memset(&load, 0, sizeof(load));
+	cr_assert_eq(pool_kernel_load(harness.pool, files[0], files[1], files[2], NULL, asked_kernel, &load), 0);
+	for (unsigned i = 0; i < 3; i++)
+		(void)close(files[i]);
+	harness_wait(&harness, &load.answered);
+}
+
+Test(hostile, a_loader_that_is_honest_about_a_kernel)
+{
+	open_with("");
+	load_kernel_once();
+	cr_assert_eq(load.result.status, POOL_OK, "%s", load.result.detail.text);
+	cr_assert_str_eq(load.kernel.version, "6.1?[2J?");
+	close_and_count();
+}
+
+Test(hostile, a_loader_that_does_not_end_a_kernels_version)
+{
+	open_with("kernel=endless_version");
+	load_kernel_once();
+	cr_assert_eq(load.result.status, POOL_OK, "%s", load.result.detail.text);
+	cr_assert_eq(strnlen(load.kernel.version, sizeof(load.kernel.version)), sizeof(load.kernel.version) - 1);
+	close_and_count();
+}
+
+static void kernel_loader_lies(const char *ways)
+{
+	open_with(ways);
+	load_kernel_once();
+	cr_assert_eq(load.result.status, POOL_WORKER_DIED, "%s: %s", ways, load.result.detail.text);
+	cr_assert_geq(harness.events[POOL_EVENT_WORKER_LIED], 1, "%s", ways);
+	close_and_count();
+}
+
+#define KERNEL_LIES(way)                            \
+	Test(hostile, a_loader_whose_kernel_##way)  \
+	{                                           \
+		kernel_loader_lies("kernel=" #way); \
+	}
+KERNEL_LIES(formless)
+KERNEL_LIES(oddly_packed)
+KERNEL_LIES(without_entries)
+KERNEL_LIES(with_more_entries)
+KERNEL_LIES(elf_in_elf)
+KERNEL_LIES(pvh_without_elf)
+KERNEL_LIES(unwritten)
+KERNEL_LIES(elf_unwritten)
+KERNEL_LIES(empty)
+KERNEL_LIES(too_large)
+KERNEL_LIES(wants_all_memory)
+KERNEL_LIES(takes_any_cmdline)
+KERNEL_LIES(is_a_state)
+
+Test(hostile, a_loader_that_dies_over_a_kernel_ends_no_other_load)
+{
+	static struct asked snapshot;
+	int files[3] = { harness_file("kernel", 6), harness_file("", 0), harness_file("", 0) };
+
+	open_with("kernel=empty");
+	memset(&load, 0, sizeof(load));
+	cr_assert_eq(pool_kernel_load(harness.pool, files[0], files[1], files[2], NULL, asked_kernel, &load), 0);
+	cr_assert_eq(pool_load(harness.pool, files[0], files[1], false, NULL, asked_load, &snapshot), 0);
+	harness_wait(&harness, &load.answered);
+	harness_wait(&harness, &snapshot.answered);
+	cr_assert_eq(load.result.status, POOL_WORKER_DIED);
+	cr_assert_eq(snapshot.result.status, POOL_OK, "%s", snapshot.result.detail.text);
+	(void)close(snapshot.state);
+	close_and_count();
+}
 
 Test(hostile, no_more_loads_wait_than_there_is_room_for)
 {

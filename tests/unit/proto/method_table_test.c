@@ -17,11 +17,12 @@
 	for (const struct method *method = methods_; method < methods_ + count_; method++)
 
 static const char *const promised_methods[] = {
-	"server.ping",       "server.info",      "server.drain",     "pool.status",     "pool.configure",
-	"snapshot.register", "snapshot.list",    "snapshot.inspect", "snapshot.verify", "snapshot.remove",
-	"vm.boot",           "vm.restore",       "vm.pause",         "vm.resume",       "vm.snapshot",
-	"vm.release",        "vm.kill",          "vm.list",          "vm.info",         "vm.wait",
-	"vm.console",        "events.subscribe", "rpc.discover",     "rpc.cancel",
+	"server.ping",       "server.info",     "server.drain",     "pool.status",     "pool.configure",
+	"snapshot.register", "snapshot.list",   "snapshot.inspect", "snapshot.verify", "snapshot.remove",
+	"kernel.add",        "kernel.list",     "kernel.inspect",   "kernel.remove",   "vm.boot",
+	"vm.restore",        "vm.pause",        "vm.resume",        "vm.snapshot",     "vm.release",
+	"vm.kill",           "vm.power_button", "vm.balloon",       "vm.list",         "vm.info",
+	"vm.wait",           "vm.console",      "events.subscribe", "rpc.discover",    "rpc.cancel",
 };
 
 Test(method_table, every_promised_method_is_there_and_no_other)
@@ -469,7 +470,7 @@ Test(documents, openrpc_defaults_are_those_of_validation)
 				cr_assert(json_equal(fallback, json_object_get(params, name)), "%s", name);
 		}
 	}
-	cr_assert_eq(json_object_size(params), 4);
+	cr_assert_eq(json_object_size(params), 5);
 	json_decref(given);
 	json_decref(params);
 	json_decref(document);

@@ -74,13 +74,13 @@ Test(method_validate, deadline_belongs_to_every_method)
 Test(method_validate, defaults_are_filled_in)
 {
 	accept("vm.restore", "{\"snapshot\": \"py312\"}",
-	       "{\"snapshot\": \"py312\", \"detach\": false, \"temperature\": \"any\", \"resume\": true}");
+	       "{\"snapshot\": \"py312\", \"detach\": false, \"temperature\": \"any\", \"resume\": true, \"clock\": \"continue\"}");
 	accept("vm.restore",
 	       "{\"snapshot\": \"py312\", \"detach\": true, \"temperature\": \"cold\", \"resume\": false}",
-	       "{\"snapshot\": \"py312\", \"detach\": true, \"temperature\": \"cold\", \"resume\": false}");
+	       "{\"snapshot\": \"py312\", \"detach\": true, \"temperature\": \"cold\", \"resume\": false, \"clock\": \"continue\"}");
 	accept("vm.boot", NULL,
 	       "{\"vcpus\": 1, \"memory_mib\": 128, \"cpu_template\": \"host\", \"detach\": false, \"temperature\": \"any\"}");
-	accept("events.subscribe", NULL, "{\"kinds\": [\"vm\", \"snapshot\", \"pool\", \"server\"]}");
+	accept("events.subscribe", NULL, "{\"kinds\": [\"vm\", \"snapshot\", \"kernel\", \"pool\", \"server\"]}");
 }
 
 Test(method_validate, what_is_unknown_or_missing_is_named)
@@ -114,10 +114,10 @@ Test(method_validate, positions_map_to_the_order_of_the_table)
 {
 	accept("snapshot.register", "[\"py312\", \"/srv/py312\"]", "{\"name\": \"py312\", \"path\": \"/srv/py312\"}");
 	accept("vm.restore", "[\"py312\", null, true]",
-	       "{\"snapshot\": \"py312\", \"detach\": true, \"temperature\": \"any\", \"resume\": true}");
-	accept("vm.restore", "[null, \"/srv/a\", null, \"warm\", null, null, 100]",
+	       "{\"snapshot\": \"py312\", \"detach\": true, \"temperature\": \"any\", \"resume\": true, \"clock\": \"continue\"}");
+	accept("vm.restore", "[null, \"/srv/a\", null, \"warm\", null, null, null, null, null, null, null, 100]",
 	       "{\"snapshot_path\": \"/srv/a\", \"detach\": false, \"temperature\": \"warm\", \"resume\": true, "
-	       "\"deadline_ms\": 100}");
+	       "\"clock\": \"continue\", \"deadline_ms\": 100}");
 	refuse("snapshot.register", "[\"/srv/py312\", \"py312\"]", "name");
 	refuse("vm.pause", "[\"vm-1\", 5, 6]", "");
 	refuse("server.ping", "[0, null]", "");
@@ -137,14 +137,16 @@ Test(method_validate, a_bool)
 	refuse("server.drain", "{\"stop\": null}", "stop");
 }
 
+#define SHAPE_DEFAULTS "\"cpu_template\": \"host\", \"drives\": 0, \"net\": 0, \"vsock\": 0, \"rng\": 0, \"balloon\": 0"
+
 Test(method_validate, an_int)
 {
 	accept("pool.configure",
 	       "{\"vcpus\": 1, \"memory_mib\": 1, \"min\": 0, \"max\": 1024, \"refill_concurrency\": 64}",
-	       "{\"vcpus\": 1, \"memory_mib\": 1, \"min\": 0, \"max\": 1024, \"refill_concurrency\": 64, \"cpu_template\": "
-	       "\"host\"}");
+	       "{\"vcpus\": 1, \"memory_mib\": 1, \"min\": 0, \"max\": 1024, \"refill_concurrency\": 64, " SHAPE_DEFAULTS
+	       "}");
 	accept("pool.configure", "{\"vcpus\": 8, \"memory_mib\": 3072}",
-	       "{\"vcpus\": 8, \"memory_mib\": 3072, \"cpu_template\": \"host\"}");
+	       "{\"vcpus\": 8, \"memory_mib\": 3072, " SHAPE_DEFAULTS "}");
 	refuse("pool.configure", "{\"vcpus\": 0, \"memory_mib\": 128}", "vcpus");
 	refuse("pool.configure", "{\"vcpus\": 9, \"memory_mib\": 128}", "vcpus");
 	refuse("pool.configure", "{\"vcpus\": -1, \"memory_mib\": 128}", "vcpus");
@@ -274,7 +276,8 @@ Test(method_rules, needed_when_and_only_when)
 	accept("vm.wait", "{\"vm\": \"vm-1\", \"for\": \"event\", \"event\": 3}",
 	       "{\"vm\": \"vm-1\", \"for\": \"event\", \"event\": 3, \"after\": 0}");
 	refuse("vm.boot", "{\"image\": \"/a\"}", "entry");
-	refuse("vm.boot", "{\"entry\": \"long\"}", "entry");
+	refuse("vm.boot", "{\"initrd\": \"/a\"}", "initrd");
+	refuse("vm.boot", "{\"cmdline\": \"quiet\"}", "cmdline");
 }
 
 Test(method_rules, a_default_has_no_place_where_a_rule_excludes_its_parameter)

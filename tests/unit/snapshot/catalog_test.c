@@ -55,7 +55,7 @@ static struct catalog_registration sample(const char *name, const char *path)
 		.path = path,
 		.memory = memfd_create("memory", MFD_CLOEXEC),
 		.state = memfd_create("state", MFD_CLOEXEC),
-		.summary = { .vcpus = 2, .memory_size = 1 << 20, .state_crc64 = 7, .chunk_count = 1 },
+		.summary = { .shape = { .vcpus = 2, .memory_size = 1 << 20 }, .state_crc64 = 7, .chunk_count = 1 },
 	};
 }
 
@@ -98,7 +98,7 @@ Test(catalog, finds_what_was_registered)
 	cr_assert_null(catalog_find(catalog, "one1"));
 	cr_assert_str_eq(catalog_entry_name(entry), "one");
 	cr_assert_str_eq(catalog_entry_path(entry), "/snapshots/it");
-	cr_assert_eq(catalog_entry_summary(entry)->vcpus, 2);
+	cr_assert_eq(catalog_entry_summary(entry)->shape.vcpus, 2);
 	cr_assert_eq(catalog_entry_summary(entry)->state_crc64, 7);
 	cr_assert(is_open(catalog_entry_memory(entry)));
 	cr_assert(is_open(catalog_entry_state(entry)));
@@ -269,13 +269,17 @@ Test(catalog, an_anonymous_one_lives_by_its_holders)
 	cr_assert_str_eq(gone, "/tmp/anonymous /tmp/anonymous ");
 }
 
-static int collect(void *opaque, const char *name, const char *path)
+static int collect(void *opaque, const char *name, const char *path, json_t *devices)
 {
 	char *list = opaque;
 
 	append(list, name);
 	append(list, "=");
 	append(list, path);
+	if (devices) {
+		append(list, "+");
+		append(list, json_string_value(json_object_get(devices, "kind")));
+	}
 	append(list, ";");
 	return strcmp(name, "stop") == 0 ? -ECANCELED : 0;
 }
@@ -298,11 +302,15 @@ Test(catalog, text_there_and_back)
 	cr_assert_eq(catalog_remove(catalog, catalog_find(catalog, "going"), true), -EINPROGRESS);
 	registration = sample(NULL, "/anonymous");
 	cr_assert_eq(catalog_register(catalog, &registration, false, NULL, &detail), 0);
+	registration = sample("c", "/c");
+	registration.devices = json_pack("{s:s, s:[{s:i}], s:b}", "kind", "disks", "drives", "size", 7, "x", 1);
+	cr_assert_eq(catalog_register(catalog, &registration, false, NULL, &detail), 0);
+	json_decref(registration.devices);
 
 	cr_assert_eq(catalog_to_text(catalog, &text, &size), 0);
 	cr_assert_eq(text[size - 1], '\n');
 	cr_assert_eq(catalog_from_text(text, size, collect, list, &detail), 0, "%s", detail.text);
-	cr_assert_str_eq(list, "a=/snapshots/it;b=/snap\"shots/\xc3\xa4;");
+	cr_assert_str_eq(list, "a=/snapshots/it;b=/snap\"shots/\xc3\xa4;c=/c+disks;");
 	free(text);
 }
 
@@ -327,6 +335,8 @@ Test(catalog, bad_texts)
 		{ "{\"format\": 1, \"snapshots\": [{\"name\": \"../a\", \"path\": \"/\"}]}", "name that is none" },
 		{ "{\"format\": 1, \"snapshots\": [{\"name\": \"a\", \"path\": \"b\"}]}", "not absolute" },
 		{ "{\"format\": 1, \"snapshots\": [{\"name\": \"a\", \"path\": \"/\", \"x\": 1}]}", "nothing else" },
+		{ "{\"format\": 1, \"snapshots\": [{\"name\": \"a\", \"path\": \"/\", \"devices\": 1}]}",
+		  "devices that are no object" },
 		{ "{\"format\": 1, \"snapshots\": []} x", "line 1" },
 	};
 	char list[LIST_SIZE] = "";

@@ -74,6 +74,27 @@ Test(folder, opens_a_snapshot)
 	snapshot_files_close(&files);
 }
 
+Test(folder, opens_the_overlays_that_are_there)
+{
+	struct snapshot_files files;
+	int file = openat(scratch.fd, "one/drive-3.overlay", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	cr_assert_geq(file, 0);
+	cr_assert_eq(try_open("one"), -ENODATA, "it is empty");
+	cr_assert_eq(write(file, "overlay", 7), 7);
+	(void)close(file);
+	cr_assert_eq(snapshot_files_open(scratch.fd, "one", &files, &detail), 0, "%s", detail.text);
+	for (int i = 0; i < SNAPSHOT_OVERLAYS; i++)
+		cr_assert_eq(files.overlays[i] >= 0, i == 3);
+	snapshot_files_close(&files);
+	cr_assert_eq(files.overlays[3], -1);
+
+	cr_assert_eq(unlinkat(scratch.fd, "one/drive-3.overlay", 0), 0);
+	cr_assert_eq(symlinkat("state.json", scratch.fd, "one/drive-3.overlay"), 0);
+	cr_assert_eq(try_open("one"), -ELOOP);
+	cr_assert(strstr(detail.text, "drive-3.overlay"), "%s", detail.text);
+}
+
 Test(folder, the_folder_must_be_one)
 {
 	cr_assert_eq(symlinkat("one", scratch.fd, "link"), 0);

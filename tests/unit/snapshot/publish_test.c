@@ -40,12 +40,12 @@ static void write_text(int fd, const char *text)
 static int publish(const char *name, const char *text, bool overwrite)
 {
 	struct publication publication;
-	int r = publication_begin(scratch.fd, name, overwrite, &publication, &detail);
+	int r = publication_begin(scratch.fd, name, &snapshot_folder_form, overwrite, &publication, &detail);
 
 	if (r < 0)
 		return r;
-	write_text(publication.state, text);
-	write_text(publication.memory, text);
+	write_text(publication.files[SNAPSHOT_FILE_STATE], text);
+	write_text(publication.files[SNAPSHOT_FILE_MEMORY], text);
 	return publication_commit(&publication, &detail);
 }
 
@@ -65,9 +65,10 @@ Test(publish, appears_at_commit_and_not_before)
 	struct publication publication;
 	struct stat status;
 
-	cr_assert_eq(publication_begin(scratch.fd, "one", false, &publication, &detail), 0, "%s", detail.text);
-	write_text(publication.state, "state");
-	write_text(publication.memory, "state");
+	cr_assert_eq(publication_begin(scratch.fd, "one", &snapshot_folder_form, false, &publication, &detail), 0, "%s",
+		     detail.text);
+	write_text(publication.files[SNAPSHOT_FILE_STATE], "state");
+	write_text(publication.files[SNAPSHOT_FILE_MEMORY], "state");
 	cr_assert_eq(scratch_count(scratch.fd, "one"), -1);
 	cr_assert_eq(scratch_count(scratch.fd, "."), 1);
 	cr_assert_eq(publication_commit(&publication, &detail), 0, "%s", detail.text);
@@ -88,7 +89,7 @@ Test(publish, takes_an_absolute_path_and_trailing_slashes)
 	(void)snprintf(path, sizeof(path), "%s/deep///", scratch.path);
 	cr_assert_eq(publish(path, "x", false), 0, "%s", detail.text);
 	cr_assert(holds("deep", "x"));
-	cr_assert_eq(publish_remove(AT_FDCWD, path, &detail), 0, "%s", detail.text);
+	cr_assert_eq(publish_remove(AT_FDCWD, path, &snapshot_folder_form, &detail), 0, "%s", detail.text);
 	cr_assert_eq(scratch_count(scratch.fd, "."), 0);
 }
 
@@ -113,8 +114,8 @@ Test(publish, abort_leaves_nothing)
 {
 	struct publication publication;
 
-	cr_assert_eq(publication_begin(scratch.fd, "one", false, &publication, &detail), 0);
-	write_text(publication.memory, "half");
+	cr_assert_eq(publication_begin(scratch.fd, "one", &snapshot_folder_form, false, &publication, &detail), 0);
+	write_text(publication.files[SNAPSHOT_FILE_MEMORY], "half");
 	publication_abort(&publication);
 	publication_abort(&publication);
 	cr_assert_eq(scratch_count(scratch.fd, "."), 0);
@@ -132,7 +133,7 @@ Test(publish, a_name_taken_meanwhile_is_kept)
 {
 	struct publication publication;
 
-	cr_assert_eq(publication_begin(scratch.fd, "one", false, &publication, &detail), 0);
+	cr_assert_eq(publication_begin(scratch.fd, "one", &snapshot_folder_form, false, &publication, &detail), 0);
 	cr_assert_eq(publish("one", "first", false), 0);
 	cr_assert_eq(publication_commit(&publication, &detail), -EEXIST);
 	cr_assert(holds("one", "first"));
@@ -149,9 +150,9 @@ Test(publish, replaces_in_one_step_and_readers_keep_the_old_one)
 	reader = openat(scratch.fd, "one/memory.snap", O_RDONLY | O_CLOEXEC);
 	cr_assert_geq(reader, 0);
 
-	cr_assert_eq(publication_begin(scratch.fd, "one", true, &publication, &detail), 0);
-	write_text(publication.state, "newer");
-	write_text(publication.memory, "newer");
+	cr_assert_eq(publication_begin(scratch.fd, "one", &snapshot_folder_form, true, &publication, &detail), 0);
+	write_text(publication.files[SNAPSHOT_FILE_STATE], "newer");
+	write_text(publication.files[SNAPSHOT_FILE_MEMORY], "newer");
 	cr_assert(holds("one", "old"));
 	cr_assert_eq(publication_commit(&publication, &detail), 0, "%s", detail.text);
 
@@ -173,10 +174,10 @@ Test(publish, replaces_nothing_but_snapshots)
 	cr_assert(strstr(detail.text, "thesis"), "%s", detail.text);
 	cr_assert_eq(publish("file", "x", true), -ENOTDIR);
 	cr_assert_eq(publish("link", "x", true), -ELOOP);
-	cr_assert_eq(publish_remove(scratch.fd, "folder", &detail), -ENOTEMPTY);
-	cr_assert_eq(publish_remove(scratch.fd, "file", &detail), -ENOTDIR);
-	cr_assert_eq(publish_remove(scratch.fd, "link", &detail), -ELOOP);
-	cr_assert_eq(publish_remove(scratch.fd, "none", &detail), -ENOENT);
+	cr_assert_eq(publish_remove(scratch.fd, "folder", &snapshot_folder_form, &detail), -ENOTEMPTY);
+	cr_assert_eq(publish_remove(scratch.fd, "file", &snapshot_folder_form, &detail), -ENOTDIR);
+	cr_assert_eq(publish_remove(scratch.fd, "link", &snapshot_folder_form, &detail), -ELOOP);
+	cr_assert_eq(publish_remove(scratch.fd, "none", &snapshot_folder_form, &detail), -ENOENT);
 
 	cr_assert(scratch_holds(scratch.fd, "folder/thesis", "years", 5));
 	cr_assert(scratch_holds(scratch.fd, "file", "text", 4));
@@ -190,7 +191,7 @@ Test(publish, removes_a_snapshot_and_readers_keep_it)
 
 	cr_assert_eq(publish("one", "kept", false), 0);
 	reader = openat(scratch.fd, "one/memory.snap", O_RDONLY | O_CLOEXEC);
-	cr_assert_eq(publish_remove(scratch.fd, "one", &detail), 0, "%s", detail.text);
+	cr_assert_eq(publish_remove(scratch.fd, "one", &snapshot_folder_form, &detail), 0, "%s", detail.text);
 	cr_assert_eq(scratch_count(scratch.fd, "."), 0);
 	cr_assert_eq(read(reader, seen, sizeof(seen)), 4);
 	cr_assert_str_eq(seen, "kept");
@@ -207,15 +208,15 @@ Test(publish, a_full_disk_leaves_the_old_snapshot_and_no_temporary)
 	if (!scratch_make_small(&small, 262144))
 		cr_skip_test("mounting a tmpfs needs root");
 
-	cr_assert_eq(publication_begin(small.fd, "one", false, &publication, &detail), 0);
-	write_text(publication.state, "old");
-	write_text(publication.memory, "old");
+	cr_assert_eq(publication_begin(small.fd, "one", &snapshot_folder_form, false, &publication, &detail), 0);
+	write_text(publication.files[SNAPSHOT_FILE_STATE], "old");
+	write_text(publication.files[SNAPSHOT_FILE_MEMORY], "old");
 	cr_assert_eq(publication_commit(&publication, &detail), 0, "%s", detail.text);
 
-	cr_assert_eq(publication_begin(small.fd, "one", true, &publication, &detail), 0);
+	cr_assert_eq(publication_begin(small.fd, "one", &snapshot_folder_form, true, &publication, &detail), 0);
 	memset(block, 'x', sizeof(block));
 	do
-		written = write(publication.memory, block, sizeof(block));
+		written = write(publication.files[SNAPSHOT_FILE_MEMORY], block, sizeof(block));
 	while (written > 0);
 	cr_assert_eq(errno, ENOSPC);
 	publication_abort(&publication);
@@ -252,6 +253,80 @@ Test(publish, a_small_file_is_made_and_replaced)
 	cr_assert_eq(scratch_count(scratch.fd, "."), 1);
 }
 
+/* Folders of another form are published the same way, and are nothing to who knows snapshots. */
+static const char *const letter_files[] = { "envelope", "letter", "stamp" };
+static const struct folder_form letter_form = { "a letter", letter_files, 3, O_RDWR, 0 };
+
+Test(publish, every_form_of_folder)
+{
+	struct publication publication;
+	char seen[8] = "";
+
+	cr_assert_eq(publication_begin(scratch.fd, "mail", &letter_form, false, &publication, &detail), 0, "%s",
+		     detail.text);
+	for (size_t i = 0; i < letter_form.count; i++)
+		cr_assert_eq(publication_write(&publication, i, letter_files[i], 5, &detail), 0, "%s", detail.text);
+	cr_assert_eq(pread(publication.files[1], seen, sizeof(seen), 0), 5, "who writes it can read it back");
+	cr_assert_eq(publication_commit(&publication, &detail), 0, "%s", detail.text);
+	cr_assert(scratch_holds(scratch.fd, "mail/envelope", "envel", 5));
+	cr_assert(scratch_holds(scratch.fd, "mail/stamp", "stamp", 5));
+
+	cr_assert_eq(publish("mail", "x", true), -ENOTEMPTY);
+	cr_assert_not_null(strstr(detail.text, "no part of a snapshot"), "%s", detail.text);
+	cr_assert_eq(publish_remove(scratch.fd, "mail", &snapshot_folder_form, &detail), -ENOTEMPTY);
+	cr_assert_eq(publish_remove(scratch.fd, "mail", &letter_form, &detail), 0, "%s", detail.text);
+	cr_assert_eq(scratch_count(scratch.fd, "."), 0);
+}
+
+Test(publish, a_snapshot_has_the_overlays_that_it_was_given)
+{
+	struct publication publication;
+
+	cr_assert_eq(publication_begin(scratch.fd, "one", &snapshot_folder_form, false, &publication, &detail), 0);
+	cr_assert_eq(publication.files[SNAPSHOT_FILE_OVERLAY], -1);
+	cr_assert_eq(publication_add(&publication, SNAPSHOT_FILE_OVERLAY + 2, &detail), 0, "%s", detail.text);
+	cr_assert_eq(publication_add(&publication, SNAPSHOT_FILE_OVERLAY + 2, &detail), -EEXIST);
+	cr_assert_not_null(strstr(detail.text, "drive-2.overlay"), "%s", detail.text);
+	publication_abort(&publication);
+	cr_assert_eq(scratch_count(scratch.fd, "."), 0);
+
+	cr_assert_eq(publication_begin(scratch.fd, "one", &snapshot_folder_form, false, &publication, &detail), 0);
+	cr_assert_eq(publication_add(&publication, SNAPSHOT_FILE_OVERLAY + 7, &detail), 0, "%s", detail.text);
+	cr_assert_eq(fcntl(publication.files[SNAPSHOT_FILE_OVERLAY + 7], F_GETFL) & O_ACCMODE, O_RDWR);
+	write_text(publication.files[SNAPSHOT_FILE_OVERLAY + 7], "seven");
+	cr_assert_eq(publication_commit(&publication, &detail), 0, "%s", detail.text);
+	cr_assert(scratch_holds(scratch.fd, "one/drive-7.overlay", "seven", 5));
+	cr_assert_eq(scratch_count(scratch.fd, "one"), 3);
+	cr_assert_eq(publish_remove(scratch.fd, "one", &snapshot_folder_form, &detail), 0, "%s", detail.text);
+	cr_assert_eq(scratch_count(scratch.fd, "."), 0);
+}
+
+Test(publish, a_form_of_too_many_files_is_refused)
+{
+	static const char *const names[PUBLICATION_FILES_MAX + 1] = { "a" };
+	const struct folder_form form = { "too much", names, PUBLICATION_FILES_MAX + 1, O_WRONLY, 0 };
+	struct publication publication;
+
+	cr_assert_eq(publication_begin(scratch.fd, "one", &form, false, &publication, &detail), -EINVAL);
+	cr_assert_eq(scratch_count(scratch.fd, "."), 0);
+}
+
+Test(publish, a_file_that_does_not_fit_is_named)
+{
+	struct publication publication;
+	struct scratch small;
+	static char large[65536];
+
+	if (!scratch_make_small(&small, 32768))
+		cr_skip_test("mounting a tmpfs needs root");
+	cr_assert_eq(publication_begin(small.fd, "mail", &letter_form, false, &publication, &detail), 0);
+	cr_assert_eq(publication_write(&publication, 1, large, sizeof(large), &detail), -ENOSPC);
+	cr_assert_not_null(strstr(detail.text, "letter"), "%s", detail.text);
+	publication_abort(&publication);
+	cr_assert_eq(scratch_count(small.fd, "."), 0);
+	scratch_remove(&small);
+}
+
 /* A publisher that dies half way, in a process of its own. */
 static void die_half_way(const char *name)
 {
@@ -262,9 +337,9 @@ static void die_half_way(const char *name)
 	if (child == 0) {
 		struct publication publication;
 
-		if (publication_begin(scratch.fd, name, true, &publication, NULL) < 0)
+		if (publication_begin(scratch.fd, name, &snapshot_folder_form, true, &publication, NULL) < 0)
 			_exit(1);
-		_exit(write(publication.memory, "half", 4) == 4 ? 0 : 1);
+		_exit(write(publication.files[SNAPSHOT_FILE_MEMORY], "half", 4) == 4 ? 0 : 1);
 	}
 	cr_assert_eq(waitpid(child, &status, 0), child);
 	cr_assert_eq(status, 0);
@@ -279,15 +354,15 @@ Test(publish, a_sweep_takes_what_the_dead_left_and_nothing_else)
 	die_half_way("one");
 	die_half_way("two");
 	scratch_write(scratch.fd, ".catalog.json.tmp-abcdef", "half", 4);
-	cr_assert_eq(publication_begin(scratch.fd, "three", false, &publication, &detail), 0);
-	write_text(publication.state, "live");
-	write_text(publication.memory, "live");
+	cr_assert_eq(publication_begin(scratch.fd, "three", &snapshot_folder_form, false, &publication, &detail), 0);
+	write_text(publication.files[SNAPSHOT_FILE_STATE], "live");
+	write_text(publication.files[SNAPSHOT_FILE_MEMORY], "live");
 	scratch_write(scratch.fd, ".hidden", "", 0);
 	scratch_write(scratch.fd, "visible.tmp-abcdef", "", 0);
 	cr_assert_eq(mkdirat(scratch.fd, ".mine.tmp-abcdef", 0700), 0);
 	scratch_write(scratch.fd, ".mine.tmp-abcdef/thesis", "years", 5);
 
-	cr_assert_eq(publish_sweep(scratch.fd, &removed), 0);
+	cr_assert_eq(publish_sweep(scratch.fd, &snapshot_folder_form, &removed), 0);
 	cr_assert_eq(removed, 3, "%u", removed);
 	cr_assert_eq(publication_commit(&publication, &detail), 0, "%s", detail.text);
 	cr_assert(holds("one", "kept"));

@@ -6,24 +6,15 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <lz4.h>
-#include <lzma.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <zlib.h>
-#include <zstd.h>
 
 #include "image_builder.h"
+#include "image_packer.h"
 
 #define CONTENT ((size_t)3 << 20)
-#define PACKED  ((size_t)900 << 10) /* at most; the content packs well */
-
-struct packed {
-	uint8_t bytes[PACKED];
-	size_t size;
-};
 
 /* Something to pack: long enough for several chunks, neither constant nor random. */
 static uint8_t *make_content(void)
@@ -39,78 +30,12 @@ static uint8_t *make_content(void)
 	return content;
 }
 
-static void add_size(struct packed *packed, uint32_t size)
-{
-	memcpy(packed->bytes + packed->size, &size, sizeof(size));
-	packed->size += sizeof(size);
-}
-
-static void pack_gzip(const uint8_t *content, struct packed *ret_packed)
-{
-	z_stream stream = { .next_in = (Bytef *)(uintptr_t)content,
-			    .avail_in = CONTENT,
-			    .next_out = ret_packed->bytes,
-			    .avail_out = PACKED };
-
-	cr_assert_eq(deflateInit2(&stream, 9, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-	cr_assert_eq(deflate(&stream, Z_FINISH), Z_STREAM_END);
-	ret_packed->size = stream.total_out;
-	(void)deflateEnd(&stream);
-}
-
-static void pack_xz(const uint8_t *content, struct packed *ret_packed)
-{
-	ret_packed->size = 0;
-	cr_assert_eq(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC32, NULL, content, CONTENT, ret_packed->bytes,
-					     &ret_packed->size, PACKED),
-		     LZMA_OK);
-	add_size(ret_packed, CONTENT);
-}
-
-static void pack_zstd(const uint8_t *content, struct packed *ret_packed)
-{
-	ret_packed->size = ZSTD_compress(ret_packed->bytes, PACKED, content, CONTENT, 3);
-	cr_assert_not(ZSTD_isError(ret_packed->size));
-	add_size(ret_packed, CONTENT);
-}
-
-static void pack_lz4(const uint8_t *content, struct packed *ret_packed)
-{
-	const uint32_t magic = 0x184c2102;
-	const size_t halves[] = { CONTENT / 3, CONTENT - CONTENT / 3 }; /* two blocks */
-
-	memcpy(ret_packed->bytes, &magic, sizeof(magic));
-	ret_packed->size = sizeof(magic);
-	for (size_t i = 0; i < 2; i++) {
-		char *to = (char *)ret_packed->bytes + ret_packed->size + sizeof(uint32_t);
-		int room = (int)(PACKED - ret_packed->size - sizeof(uint32_t));
-		int size = LZ4_compress_default((const char *)content, to, (int)halves[i], room);
-
-		cr_assert_gt(size, 0);
-		add_size(ret_packed, (uint32_t)size);
-		ret_packed->size += (size_t)size;
-		content += halves[i];
-	}
-	add_size(ret_packed, CONTENT);
-}
-
-static const struct {
-	const char *name;
-	void (*pack)(const uint8_t *content, struct packed *ret_packed);
-} packers[] = {
-	{ "gzip", pack_gzip },
-	{ "xz", pack_xz },
-	{ "zstd", pack_zstd },
-	{ "lz4", pack_lz4 },
-};
-
-#define PACKERS (sizeof(packers) / sizeof(packers[0]))
-
 /* A sink that compares with what should come. */
 struct comparing {
 	const uint8_t *expected;
 	uint64_t position;
 	bool differs;
+	uint64_t read; /* bytes of the payload, as was told last */
 };
 
 static int compare(void *opaque, const uint8_t *data, size_t length)
@@ -124,13 +49,22 @@ static int compare(void *opaque, const uint8_t *data, size_t length)
 	return 0;
 }
 
+static void follow(void *opaque, uint64_t done, uint64_t total)
+{
+	struct comparing *comparing = opaque;
+
+	cr_assert_geq(done, comparing->read);
+	cr_assert_leq(done, total);
+	comparing->read = done;
+}
+
 /* Unpack a payload as it stands in a bzImage; expected NULL: whatever comes out. */
 static int unpack(const struct packed *packed, const uint8_t *expected, uint64_t max_size, struct error_detail *detail)
 {
 	struct built_image built = build_bzimage(packed->bytes, packed->size);
 	struct image_source source = built_source(&built);
 	struct comparing comparing = { .expected = expected };
-	const struct unpack_sink sink = { .opaque = &comparing, .write = compare };
+	const struct unpack_sink sink = { .opaque = &comparing, .write = compare, .advanced = follow };
 	struct kernel_image image;
 	uint64_t size = 0;
 	int result;
@@ -139,8 +73,10 @@ static int unpack(const struct packed *packed, const uint8_t *expected, uint64_t
 	result = kernel_unpack(&source, &image.bzimage, max_size, &sink, &size, detail);
 	cr_assert_not(comparing.differs, "what came out is not what went in");
 	cr_assert_leq(comparing.position, max_size);
-	if (result == 0)
+	if (result == 0) {
 		cr_assert_eq(size, comparing.position);
+		cr_assert_gt(comparing.read, 0);
+	}
 	built_free(&built);
 	return result;
 }
@@ -161,7 +97,7 @@ Test(unpack, every_packing_comes_out_as_it_went_in)
 	for (size_t i = 0; i < PACKERS; i++) {
 		struct error_detail detail = { 0 };
 
-		packers[i].pack(content, packed);
+		packers[i].pack(content, CONTENT, packed);
 		cr_assert_eq(unpack(packed, content, CONTENT, &detail), 0, "%s: %s", packers[i].name, detail.text);
 	}
 
@@ -169,8 +105,8 @@ Test(unpack, every_packing_comes_out_as_it_went_in)
 	       "\x7f"
 	       "ELF",
 	       4);
-	packed->size = PACKED;
-	cr_assert_eq(unpack(packed, NULL, PACKED, &(struct error_detail){ 0 }), 0);
+	packed->size = PACKED_MAX;
+	cr_assert_eq(unpack(packed, NULL, PACKED_MAX, &(struct error_detail){ 0 }), 0);
 	free(packed);
 	free(content);
 }
@@ -183,7 +119,7 @@ Test(unpack, output_is_bounded)
 	for (size_t i = 0; i < PACKERS; i++) {
 		struct error_detail detail = { 0 };
 
-		packers[i].pack(content, packed);
+		packers[i].pack(content, CONTENT, packed);
 		cr_assert_eq(unpack(packed, content, CONTENT - 1, &detail), -EFBIG, "%s", packers[i].name);
 		cr_assert_not_null(strstr(detail.text, "more than"), "%s: %s", packers[i].name, detail.text);
 		cr_assert_eq(unpack(packed, content, 0, &detail), -EFBIG, "%s", packers[i].name);
@@ -200,7 +136,7 @@ Test(unpack, truncated_payloads_are_refused)
 	for (size_t i = 0; i < PACKERS; i++) {
 		size_t whole;
 
-		packers[i].pack(content, packed);
+		packers[i].pack(content, CONTENT, packed);
 		whole = packed->size;
 		for (packed->size = whole - 1; packed->size > 16; packed->size -= packed->size / 7 + 1) {
 			struct error_detail detail = { 0 };
@@ -221,7 +157,7 @@ Test(unpack, corrupt_payloads_are_refused_or_caught_by_their_size)
 	struct packed *packed = new_packed();
 
 	for (size_t i = 0; i < PACKERS; i++) {
-		packers[i].pack(content, packed);
+		packers[i].pack(content, CONTENT, packed);
 		for (size_t at = 8; at < packed->size; at += packed->size / 97) {
 			uint8_t saved = packed->bytes[at];
 
@@ -247,14 +183,14 @@ Test(unpack, a_size_that_is_not_what_came_out_is_refused)
 	for (size_t i = 0; i < PACKERS; i++) {
 		struct error_detail detail = { 0 };
 
-		packers[i].pack(content, packed);
+		packers[i].pack(content, CONTENT, packed);
 		packed->bytes[packed->size - 1] ^= 1;
 		cr_assert_eq(unpack(packed, content, CONTENT, &detail), -EBADMSG, "%s", packers[i].name);
 		cr_assert_neq(detail.text[0], '\0');
 	}
 
-	pack_zstd(content, packed);
-	add_size(packed, 0);
+	packers[PACKER_ZSTD].pack(content, CONTENT, packed);
+	packed_add_size(packed, 0);
 	cr_assert_eq(unpack(packed, content, CONTENT, &(struct error_detail){ 0 }), -EBADMSG, "trailing bytes");
 	free(packed);
 	free(content);
@@ -267,8 +203,8 @@ Test(unpack, lz4_block_sizes_are_checked)
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		packed->size = 0;
-		add_size(packed, 0x184c2102);
-		add_size(packed, sizes[i]);
+		packed_add_size(packed, 0x184c2102);
+		packed_add_size(packed, sizes[i]);
 		packed->size += 32;
 		cr_assert_lt(unpack(packed, NULL, CONTENT, &(struct error_detail){ 0 }), 0, "%u", sizes[i]);
 	}
@@ -309,7 +245,7 @@ Test(unpack, an_error_of_the_sink_ends_it)
 		struct kernel_image image;
 		uint64_t size = 4711;
 
-		packers[i].pack(content, packed);
+		packers[i].pack(content, CONTENT, packed);
 		built = build_bzimage(packed->bytes, packed->size);
 		source = built_source(&built);
 		cr_assert_eq(kernel_image_parse(&source, &image, NULL), 0);
@@ -332,7 +268,7 @@ Test(unpack, to_a_file)
 	struct kernel_image image;
 	uint64_t size;
 
-	pack_zstd(content, packed);
+	packers[PACKER_ZSTD].pack(content, CONTENT, packed);
 	built = build_bzimage(packed->bytes, packed->size);
 	source = built_source(&built);
 	cr_assert_eq(kernel_image_parse(&source, &image, NULL), 0);
