@@ -4,7 +4,7 @@
  *
  * What is read back at the end comes from the disk, not from the page cache: the file system was unmounted in between.
  */
-#include "guest_disk.h"
+#include "disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "guest_signal.h"
+#include "signal_port.h"
 
 #define DISK   "/dev/vda"
 #define FOLDER "/mnt"

@@ -7,7 +7,7 @@
  * half is timers, which a lost interrupt would stop. The first thread to be half way signals the host,
  * while all of them are at it.
  */
-#include "guest_work.h"
+#include "work.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,7 +18,7 @@
 #include <sys/sysinfo.h>
 #include <time.h>
 
-#include "guest_signal.h"
+#include "signal_port.h"
 
 #define CPUS_MAX     8
 #define ROUNDS       40
