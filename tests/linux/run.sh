@@ -27,11 +27,13 @@ time_limit=${EMBER_LINUX_TIME_LIMIT:-570}
 
 outer_modules=(virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd drivers/net/tun)
 guest_modules=(drivers/misc/pvpanic/pvpanic drivers/misc/pvpanic/pvpanic-mmio drivers/acpi/button drivers/input/evdev
-	drivers/virtio/virtio drivers/virtio/virtio_ring drivers/virtio/virtio_mmio drivers/block/virtio_blk
-	drivers/char/hw_random/virtio-rng)
+	drivers/firmware/qemu_fw_cfg drivers/virtio/virtio drivers/virtio/virtio_ring drivers/virtio/virtio_mmio
+	drivers/virtio/virtio_balloon drivers/block/virtio_blk drivers/char/hw_random/virtio-rng net/core/failover
+	drivers/net/net_failover drivers/net/virtio_net net/vmw_vsock/vsock
+	net/vmw_vsock/vmw_vsock_virtio_transport_common net/vmw_vsock/vmw_vsock_virtio_transport)
 
 # Of the build: what the outer machine is there for.
-programs=(bin/emberd bin/emberctl bin/ember-bench tests/linux_vm)
+programs=(bin/emberd bin/emberctl bin/ember-bench tests/linux_check tests/linux_vm)
 
 fail()
 {

@@ -138,6 +138,12 @@ static void do_memory(int connection, const char *argument)
 	answer(connection, "{\"touched_mib\": %zu}\n", mib);
 }
 
+static void do_signal(int connection, const char *argument)
+{
+	guest_signal((enum guest_event)strtoul(argument, NULL, 10));
+	answer(connection, "{}\n");
+}
+
 static void write_line(void *opaque, const char *line)
 {
 	const int *connection = opaque;
@@ -183,8 +189,8 @@ static void *serve(void *opaque)
 		const char *name;
 		void (*serve)(int connection, const char *argument);
 	} requests[] = {
-		{ "identity", do_identity }, { "echo", do_echo },         { "call", do_call },
-		{ "memory", do_memory },     { "warnings", do_warnings }, { "exit", do_exit },
+		{ "identity", do_identity }, { "echo", do_echo },         { "call", do_call }, { "memory", do_memory },
+		{ "signal", do_signal },     { "warnings", do_warnings }, { "exit", do_exit },
 	};
 	int connection = (int)(intptr_t)opaque;
 	char request[REQUEST_MAX], *argument = request;

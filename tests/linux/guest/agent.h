@@ -15,6 +15,7 @@
  *	echo          all that comes, until the peer ends its direction
  *	call PORT     connects to that vsock port of the host's, and echoes there; then {"echoed": BYTES}
  *	memory MIB    allocates, writes and frees as much; then {"touched_mib": N}
+ *	signal NUMBER   writes to the signal port; then {}
  *	warnings      the kernel's log from level "warning" on, one line each: LEVEL MICROSECONDS TEXT
  *	exit HOW      {}, then the guest's end (see end.h)
  *

@@ -134,3 +134,54 @@ library_snapshots_disk()
 
 case_library_snapshot_disk_1() { library_snapshots_disk 1; }
 case_library_snapshot_disk_4() { library_snapshots_disk 4; }
+
+# wait_for PATTERN FILE: until a line of it matches.
+wait_for()
+{
+	local tries=0
+
+	until grep -qE "$1" "$2"; do
+		tries=$((tries + 1))
+		[ $tries -lt 240 ] || return 1
+		sleep 0.5
+	done
+}
+
+# library_agent_machine ARGUMENT...: linux_vm with all devices, in the background.
+library_agent_machine()
+{
+	rm -f /tmp/vsock.sock
+	./linux_vm --rng --vsock=/tmp/vsock.sock --tap=tap0 --timeout 300 "$@" >$out 2>&1 &
+	machine=$!
+}
+
+# The agent by vsock and by TCP, before a snapshot and after a restore.
+case_library_agent()
+{
+	local modules=$virtio,virtio-rng,vsock,vmw_vsock_virtio_transport_common,vmw_vsock_virtio_transport
+
+	modules=$modules,failover,net_failover,virtio_net
+	rm -rf /tmp/case
+	mkdir /tmp/case
+	./linux_check tap tap0 10.7.0.1 || return 1
+	library_agent_machine --kernel vmlinuz --initrd guest.cpio --entry pvh --vcpus 1 --memory 128 \
+		--snapshot=/tmp/case/snapshot \
+		--cmdline "console=ttyS0 quiet panic=-1 reboot=k ember.modules=$modules ember.net=10.7.0.2 ember.do=network,agent"
+	wait_for 'guest: signalled 0' $out && ./linux_check ask /tmp/vsock.sock identity &&
+		./linux_check streams /tmp/vsock.sock 64 160 && ping -c 2 10.7.0.2 &&
+		./linux_check ask /tmp/vsock.sock 'memory 32' && ./linux_check ask /tmp/vsock.sock 'signal 1' &&
+		./linux_check ask /tmp/vsock.sock warnings && ./linux_check ask /tmp/vsock.sock identity &&
+		./linux_check ask /tmp/vsock.sock 'exit reboot' || return 1
+	wait $machine
+	for clone in 1 2; do
+		library_agent_machine --restore /tmp/case/snapshot
+		until [ -S /tmp/vsock.sock ]; do
+			sleep 0.2
+		done
+		./linux_check ask /tmp/vsock.sock identity && ./linux_check streams /tmp/vsock.sock 64 16 &&
+			ping -c 2 10.7.0.2 && ./linux_check ask /tmp/vsock.sock identity &&
+			./linux_check ask /tmp/vsock.sock 'exit reboot' || return 1
+		wait $machine
+	done
+	rm -rf /tmp/case
+}
