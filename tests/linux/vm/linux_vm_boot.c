@@ -101,6 +101,8 @@ void linux_vm_boot(struct machine *machine, const struct options *options)
 		.entry = options->entry,
 		.cmdline = options->cmdline,
 		.rsdp_gpa = LINUX_ACPI_GPA,
+		.reset_port = I8042_PORT_COMMAND,
+		.reset_value = RESET_COMMAND,
 		.setup_data = &setup_data,
 		.setup_data_count = options->entry != KERNEL_ENTRY_PVH,
 	};

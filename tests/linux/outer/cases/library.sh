@@ -44,6 +44,12 @@ case_library_boot_elf64_1() { library_boots elf64 1; }
 case_library_boot_elf64_8() { library_boots elf64 8; }
 case_library_boot_large() { library_boots pvh 2 --memory=3072; }
 
+# The kernel's own choice.
+case_library_end_reset()
+{
+	library_boot bzimage 1 reboot && expect 'guest: ready' 'linux_vm: reset after'
+}
+
 case_library_end_reset_acpi()
 {
 	library_boot bzimage 1 reboot reboot=a && expect 'guest: ready' 'linux_vm: reset after'
@@ -166,7 +172,7 @@ case_library_agent()
 	./linux_check tap tap0 10.7.0.1 || return 1
 	library_agent_machine --kernel vmlinuz --initrd guest.cpio --entry pvh --vcpus 1 --memory 128 \
 		--snapshot=/tmp/case/snapshot \
-		--cmdline "console=ttyS0 quiet panic=-1 reboot=k ember.modules=$modules ember.net=10.7.0.2 ember.do=network,agent"
+		--cmdline "console=ttyS0 quiet panic=-1 ember.modules=$modules ember.net=10.7.0.2 ember.do=network,agent"
 	wait_for 'guest: signalled 0' $out && ./linux_check ask /tmp/vsock.sock identity &&
 		./linux_check streams /tmp/vsock.sock 64 160 && ping -c 2 10.7.0.2 &&
 		./linux_check ask /tmp/vsock.sock 'memory 32' && ./linux_check ask /tmp/vsock.sock 'signal 1' &&
