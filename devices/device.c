@@ -12,7 +12,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "devices/fw_cfg.h"
+#include "devices/generation_id.h"
 #include "devices/i8042.h"
+#include "devices/panic_port.h"
+#include "devices/power.h"
 #include "devices/serial.h"
 #include "devices/signal_port.h"
 #include "devices/virtio/blk/blk.h"
@@ -23,7 +27,8 @@
 #define PATH_MAX_BYTES 160
 
 static const struct device_ops *const device_kinds[] = {
-	&serial_ops, &i8042_ops, &signal_port_ops, &virtio_rng_ops, &virtio_blk_ops, &virtio_vsock_ops, &virtio_net_ops,
+	&serial_ops, &i8042_ops,      &signal_port_ops, &power_ops,        &panic_port_ops, &generation_id_ops,
+	&fw_cfg_ops, &virtio_rng_ops, &virtio_blk_ops,  &virtio_vsock_ops, &virtio_net_ops,
 };
 
 const struct device_ops *device_ops_find(const char *name)

@@ -87,10 +87,14 @@ struct device_ops {
 	const struct state_field *state_fields;
 	uint32_t state_size; /* at most DEVICE_STATE_MAX */
 
+	/* Snapshots from before this device keep loading: without a record of it, it stays as at power-on. */
+	bool may_be_missing;
+
 	/*
 	 * A guest's access, on a vCPU's thread; the bus holds no lock. offset counts from the region's device_offset;
 	 * length is 1, 2, 4 or 8 and the access stays inside the region. data holds all ones when read() is called.
 	 * Both must answer any access: what the device does not define reads as all ones and is ignored when written.
+	 * NULL in a device that has no region.
 	 */
 	void (*read)(struct device *device, uint64_t offset, uint8_t *data, size_t length);
 	void (*write)(struct device *device, uint64_t offset, const uint8_t *data, size_t length);

@@ -10,6 +10,8 @@
 #define I8042_PORT_DATA    0x60
 #define I8042_PORT_COMMAND 0x64
 
+#define I8042_COMMAND_RESET 0xfe /* at the command port: pulse the reset line */
+
 extern const struct device_ops i8042_ops;
 
 /*

@@ -5,10 +5,10 @@
  * Construction goes from the bottom up: VM, devices on their buses, vCPUs whose handlers lead to the buses. The buses
  * are complete before the first vCPU's thread exists and never change afterwards.
  *
- * An end comes from below: a vCPU parks by itself (a triple fault, an exit that KVM cannot go on from, or a handler
- * that saw the reset line pulled) and tells us on its own thread. The first one wins. Under the lock it asks all
- * others to pause; machine_run() holds the lock while it lets them go, so that none is let go after the machine has
- * ended, and machine_free() takes it to remove each vCPU, so that none is asked after it was closed.
+ * An end comes from below: a vCPU parks by itself (a triple fault, an exit that KVM cannot go on from, or an access by
+ * which the guest resets, turns off or gives up its machine) and tells us on its own thread. The first one wins. Under
+ * the lock it asks all others to pause; machine_run() holds the lock while it lets them go, so that none is let go after
+ * the machine has ended, and machine_free() takes it to remove each vCPU, so that none is asked after it was closed.
  *
  * A guest whose vCPUs all halt with interrupts off does not end: with the interrupt chips in the kernel, a halted vCPU
  * waits there, and an NMI or INIT could still wake it.
@@ -21,18 +21,16 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#include "devices/i8042.h"
+#include "devices/machine_platform.h"
 #include "devices/machine_virtio.h"
 
 #define MIB (UINT64_C(1) << 20)
 
 const int machine_runtime_syscalls[] = {
-	SYS_pread64, /* machine_boot_image() */
+	SYS_pread64,   /* machine_boot_image(), machine_boot_linux() */
+	SYS_getrandom, /* machine_boot_linux(), generation_id.c */
 };
 const size_t machine_runtime_syscall_count = sizeof(machine_runtime_syscalls) / sizeof(machine_runtime_syscalls[0]);
-
-/* Set by a vCPU's thread, for itself, while a device serves its access: the guest has pulled the reset line. */
-static _Thread_local bool reset_pulled;
 
 const char *machine_exit_name(enum machine_exit reason)
 {
@@ -47,6 +45,10 @@ const char *machine_exit_name(enum machine_exit reason)
 		return "internal_error";
 	case MACHINE_EXIT_MEMORY_FAULT:
 		return "memory_fault";
+	case MACHINE_EXIT_POWER_OFF:
+		return "power_off";
+	case MACHINE_EXIT_PANIC:
+		return "panic";
 	}
 
 	return NULL;
@@ -81,116 +83,6 @@ bool machine_shape_equal(const struct machine_shape *one, const struct machine_s
 
 /* devices */
 
-static void set_serial_line(void *opaque, bool level)
-{
-	struct machine *machine = opaque;
-
-	/* Fails for a line that does not exist only. */
-	(void)vm_irq_line(&machine->vm, SERIAL_IRQ_COM1, level);
-}
-
-static void pull_reset_line(void *opaque)
-{
-	(void)opaque;
-	reset_pulled = true;
-}
-
-/* Give a new device to the bus; it is freed where the bus does not take it. */
-static int adopt(struct machine *machine, struct device *device)
-{
-	int r = bus_add_device(&machine->bus, device);
-
-	if (r < 0)
-		device->ops->free(device);
-	return r;
-}
-
-static int add_serial(struct machine *machine)
-{
-	const struct serial_options options = {
-		.irq = { .opaque = machine, .set = set_serial_line },
-		.overflow = SERIAL_DROP_OLDEST,
-		.output_ready = machine->callbacks.output_ready,
-		.opaque = machine->callbacks.opaque,
-	};
-	struct device *device;
-	int r;
-
-	r = serial_new(&options, &machine->serial);
-	if (r < 0)
-		return r;
-
-	device = serial_device(machine->serial);
-	r = adopt(machine, device);
-	if (r < 0)
-		return r;
-
-	return bus_add_region(&machine->bus, BUS_PORT, SERIAL_PORT_COM1, SERIAL_PORT_COUNT, 0, device);
-}
-
-static int add_i8042(struct machine *machine)
-{
-	struct device *device;
-	int r;
-
-	r = i8042_new(pull_reset_line, NULL, &device);
-	if (r < 0)
-		return r;
-
-	r = adopt(machine, device);
-	if (r < 0)
-		return r;
-
-	r = bus_add_region(&machine->bus, BUS_PORT, I8042_PORT_DATA, 1, 0, device);
-	if (r < 0)
-		return r;
-
-	return bus_add_region(&machine->bus, BUS_PORT, I8042_PORT_COMMAND, 1, I8042_PORT_COMMAND - I8042_PORT_DATA,
-			      device);
-}
-
-static int add_signal_port(struct machine *machine)
-{
-	struct device *device;
-	int r;
-
-	r = signal_port_new(machine->callbacks.signalled, machine->callbacks.opaque, &machine->signal_port);
-	if (r < 0)
-		return r;
-
-	device = signal_port_device(machine->signal_port);
-	r = adopt(machine, device);
-	if (r < 0)
-		return r;
-
-	return bus_add_region(&machine->bus, BUS_PORT, SIGNAL_PORT, 1, 0, device);
-}
-
-/* The order here is the order of devices in a snapshot. */
-static const struct {
-	const char *name;
-	int (*add)(struct machine *machine);
-} device_makers[] = {
-	{ "serial", add_serial },
-	{ "i8042", add_i8042 },
-	{ "signal_port", add_signal_port },
-};
-
-static int add_devices(struct machine *machine, struct error_detail *detail)
-{
-	int r;
-
-	for (size_t i = 0; i < sizeof(device_makers) / sizeof(device_makers[0]); i++) {
-		r = device_makers[i].add(machine);
-		if (r < 0) {
-			error_detail_set(detail, "device %s: %s", device_makers[i].name, strerrordesc_np(-r));
-			return r;
-		}
-	}
-
-	return machine_add_virtio(machine, detail);
-}
-
 /* Devices that work by themselves stop and go with the vCPUs. What a device cannot finish, a snapshot asks it again. */
 static void drain_devices(struct machine *machine)
 {
@@ -215,51 +107,48 @@ static void resume_devices(struct machine *machine)
 /* vCPU handlers */
 
 /* After an access: may the vCPU go on? */
-static enum vcpu_handler_result after_access(void)
+static enum vcpu_handler_result after_access(struct machine_vcpu *handle)
 {
-	bool pulled = reset_pulled;
-
-	reset_pulled = false;
-	return pulled ? VCPU_HANDLER_STOP : VCPU_HANDLER_CONTINUE;
+	return machine_take_end(&handle->end) ? VCPU_HANDLER_STOP : VCPU_HANDLER_CONTINUE;
 }
 
 static enum vcpu_handler_result on_port_read(void *opaque, uint16_t port, uint8_t *data, size_t length)
 {
-	const struct machine_vcpu *handle = opaque;
+	struct machine_vcpu *handle = opaque;
 
 	bus_read(&handle->machine->bus, BUS_PORT, port, data, length);
-	return after_access();
+	return after_access(handle);
 }
 
 static enum vcpu_handler_result on_port_write(void *opaque, uint16_t port, const uint8_t *data, size_t length)
 {
-	const struct machine_vcpu *handle = opaque;
+	struct machine_vcpu *handle = opaque;
 
 	bus_write(&handle->machine->bus, BUS_PORT, port, data, length);
-	return after_access();
+	return after_access(handle);
 }
 
 static enum vcpu_handler_result on_mmio_read(void *opaque, uint64_t gpa, uint8_t *data, size_t length)
 {
-	const struct machine_vcpu *handle = opaque;
+	struct machine_vcpu *handle = opaque;
 
 	bus_read(&handle->machine->bus, BUS_MMIO, gpa, data, length);
-	return after_access();
+	return after_access(handle);
 }
 
 static enum vcpu_handler_result on_mmio_write(void *opaque, uint64_t gpa, const uint8_t *data, size_t length)
 {
-	const struct machine_vcpu *handle = opaque;
+	struct machine_vcpu *handle = opaque;
 
 	bus_write(&handle->machine->bus, BUS_MMIO, gpa, data, length);
-	return after_access();
+	return after_access(handle);
 }
 
-static enum machine_exit exit_of_stop(enum vcpu_stop stop)
+static enum machine_exit exit_of_stop(const struct machine_vcpu *handle, enum vcpu_stop stop)
 {
 	switch (stop) {
 	case VCPU_STOP_HANDLER:
-		return MACHINE_EXIT_RESET;
+		return handle->end;
 	case VCPU_STOP_SHUTDOWN:
 		return MACHINE_EXIT_SHUTDOWN;
 	case VCPU_STOP_SYSTEM_EVENT:
@@ -280,9 +169,10 @@ static enum machine_exit exit_of_stop(enum vcpu_stop stop)
 /* A vCPU has parked by itself: the machine ends, if it has not yet. */
 static void on_stopped(void *opaque, uint32_t index, const struct vcpu_stop_info *info)
 {
-	struct machine *machine = ((const struct machine_vcpu *)opaque)->machine;
+	const struct machine_vcpu *handle = opaque;
+	struct machine *machine = handle->machine;
 	const struct machine_exit_info exit_info = {
-		.reason = exit_of_stop(info->stop),
+		.reason = exit_of_stop(handle, info->stop),
 		.vcpu = index,
 		.stop = *info,
 	};
@@ -343,7 +233,10 @@ static int build(struct machine *machine, const struct kvm_host *host, struct ma
 	if (r < 0)
 		return r;
 
-	r = add_devices(machine, detail);
+	r = machine_add_platform(machine, detail);
+	if (r < 0)
+		return r;
+	r = machine_add_virtio(machine, detail);
 	if (r < 0)
 		return r;
 
@@ -440,9 +333,12 @@ int machine_run(struct machine *machine)
 
 int machine_resume(struct machine *machine)
 {
-	/* Where this fails, the guest's clock is all that suffers. */
-	if (!machine->running && !machine_has_exited(machine))
+	if (!machine->running && !machine_has_exited(machine)) {
+		/* Where this fails, the guest's clock is all that suffers. */
 		(void)vm_forget_missed_ticks(&machine->vm);
+		for (uint32_t i = 0; i < machine->shape.vcpus; i++)
+			vcpu_tell_of_pause(machine->vcpus[i]);
+	}
 
 	return machine_run(machine);
 }

@@ -54,9 +54,13 @@ enum machine_exit {
 	MACHINE_EXIT_SYSTEM_EVENT,   /* KVM_EXIT_SYSTEM_EVENT */
 	MACHINE_EXIT_INTERNAL_ERROR, /* KVM could not go on; see code and rip */
 	MACHINE_EXIT_MEMORY_FAULT,   /* no memory behind an address: the snapshot's file was cut short */
+	MACHINE_EXIT_POWER_OFF,      /* the guest turned itself off */
+	MACHINE_EXIT_PANIC,          /* the guest's kernel says that it has panicked */
 };
 
-/* "reset", "shutdown", "system_event", "internal_error", "memory_fault", or NULL. */
+/*
+ * "reset", "shutdown", "system_event", "internal_error", "memory_fault", "power_off", "panic"; NULL for what is none.
+ */
 const char *machine_exit_name(enum machine_exit reason);
 
 struct machine_exit_info {
@@ -83,6 +87,9 @@ struct machine_create_times {
 };
 
 struct machine;
+struct fw_cfg;        /* devices/fw_cfg.h */
+struct generation_id; /* devices/generation_id.h */
+struct power;         /* devices/power.h */
 struct virtio_blk;    /* devices/virtio/blk/blk.h */
 struct virtio_device; /* devices/virtio/virtio.h */
 struct virtio_net;    /* devices/virtio/net/net.h */
@@ -100,6 +107,7 @@ struct machine_window {
 struct machine_vcpu {
 	struct machine *machine;
 	uint32_t index;
+	enum machine_exit end; /* how a device's handler wants the machine to end, where the vCPU stopped for that */
 };
 
 struct machine {
@@ -109,6 +117,9 @@ struct machine {
 	struct bus bus;
 	struct serial *serial;
 	struct signal_port *signal_port;
+	struct power *power;
+	struct generation_id *generation_id;
+	struct fw_cfg *fw_cfg;
 	/* As many as the shape says; to be configured before a boot or a restore. */
 	struct virtio_blk *disks[MACHINE_DISKS_MAX];
 	struct virtio_rng *rngs[MACHINE_RNGS_MAX];
@@ -161,8 +172,9 @@ int machine_boot_image(struct machine *machine, int image, enum entry_mode mode,
 int machine_run(struct machine *machine);
 
 /*
- * As machine_run(), for a machine that has stood still for a while: paused, or restored to stand. The PIT goes on from here; the
- * ticks of the time between are not made up for.
+ * As machine_run(), for a machine that has stood still for a while: paused, or restored to stand. The PIT goes on from
+ * here; the ticks of the time between are not made up for. A guest that uses kvmclock is told that it was paused, so
+ * that its watchdogs do not take the time between for a lock-up.
  */
 int machine_resume(struct machine *machine);
 

@@ -117,6 +117,12 @@ int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error
  */
 int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail);
 
+/*
+ * Tell a guest that uses kvmclock that this parked vCPU has stood still (KVM_KVMCLOCK_CTRL), so that its watchdogs do
+ * not take that for a lock-up. One that does not use it is told nothing. vcpu_set_state() does it, too.
+ */
+void vcpu_tell_of_pause(struct vcpu *vcpu);
+
 /* Registers alone, for entry modes and tests. Same conditions. */
 int vcpu_get_registers(struct vcpu *vcpu, struct kvm_regs *ret_regs, struct kvm_sregs *ret_sregs);
 int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs);

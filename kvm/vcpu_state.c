@@ -410,6 +410,13 @@ static int set_core(struct vcpu *vcpu, const struct vcpu_state *state, struct er
 	return set_debugregs(vcpu, state, detail);
 }
 
+void vcpu_tell_of_pause(struct vcpu *vcpu)
+{
+	/* -EINVAL says that the guest does not use the clock, or has switched it off: there is nobody to tell. */
+	if (host_has(vcpu, KVM_CAP_KVMCLOCK_CTRL))
+		(void)ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+}
+
 int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
 {
 	int result;
@@ -426,9 +433,8 @@ int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct err
 	result = set_msrs(vcpu, state, detail);
 	if (result < 0)
 		goto written;
-	/* Told in vain (-EINVAL) where the guest has switched its clock off since, and that is no error. */
-	if (uses_kvmclock(state) && host_has(vcpu, KVM_CAP_KVMCLOCK_CTRL))
-		(void)ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+	if (uses_kvmclock(state))
+		vcpu_tell_of_pause(vcpu);
 	result = set_events(vcpu, state, detail);
 
 written:

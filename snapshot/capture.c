@@ -23,9 +23,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "kvm/monotonic.h"
+#include "snapshot/time_text.h"
 
 static bool is_paused(const struct machine *machine)
 {
@@ -92,15 +92,12 @@ static int capture_vcpus(struct machine *machine, struct vm_state *ret_state, st
 
 static void fill_header(const struct machine *machine, struct vm_state *ret_state)
 {
-	struct timespec now = { 0 };
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
 	memset(ret_state, 0, sizeof(*ret_state));
 	ret_state->magic = VM_STATE_MAGIC;
 	ret_state->version = VM_STATE_VERSION;
 	ret_state->memory_size = machine->shape.memory_size;
 	ret_state->cpu_template = machine->shape.cpu_template;
-	ret_state->created_unix_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+	ret_state->created_unix_ns = time_now();
 }
 
 int snapshot_capture(struct machine *machine, struct vm_state *ret_state, struct capture_times *ret_times,

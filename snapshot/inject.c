@@ -11,16 +11,17 @@
  *                can bring it back. It must come before the chips: to a chip that has its registers already, a level
  *                that rises is an edge, and an edge-triggered line such as COM1's would interrupt the guest a second
  *                time for what it has been told of. This way the chips see the edge in their reset state, and step 4
- *                overwrites what it did to them.
+ *                overwrites what it did to them. One that has news for the guest (a fresh VM generation ID, which goes
+ *                to memory now) therefore keeps its edge until the machine begins to run.
  *   3. vCPUs     With their LAPICs (kvm/vcpu_state.c says in which order). After the devices, which may have sent an
  *                interrupt to a LAPIC in its reset state. Before the IOAPIC: when that is set, it delivers what was
  *                pending in it, to a LAPIC that must not be overwritten afterwards.
  *   4. irqchip   PIC master, PIC slave, IOAPIC, then the PIT, which starts to tick when it is set: through chips that
  *                are ready.
  *   5. clock     After the TSCs, because KVM works out kvmclock from the TSC's offset and from whether all vCPUs agree;
- *                and last of all, so that the least time passes between it and the guest's first instruction. It goes
- *                on from where it stood, and so does the TSC where the host can set it: for the guest, no time passes
- *                while it lies on disk.
+ *                and last of all, so that the least time passes between it and the guest's first instruction. The TSC
+ *                goes on from where it stood where the host can set it, and so does kvmclock, unless it is asked to
+ *                follow the host's wall clock: capture.h says what that means for the guest.
  *
  * A failure leaves the machine half filled: the caller throws it away.
  */
@@ -31,6 +32,7 @@
 #include "kvm/file_status.h"
 #include "kvm/monotonic.h"
 #include "snapshot/capture.h"
+#include "snapshot/time_text.h"
 
 /* A state for another shape would be written past the memory or the vCPUs. */
 static int check_shape(const struct machine *machine, const struct vm_state *state, struct error_detail *detail)
@@ -66,8 +68,8 @@ static const struct device_record *find_record(const struct vm_state *state, con
 }
 
 /*
- * Every device of the machine has a state, and every state a device: as many of the one as of the other, and no two
- * alike.
+ * Every state has a device, and every device of the machine a state, but for kinds that were not there yet when the
+ * snapshot was taken: such a device is as its guest knew it, untouched.
  */
 static int inject_devices(struct machine *machine, const struct vm_state *state, struct error_detail *detail)
 {
@@ -85,6 +87,8 @@ static int inject_devices(struct machine *machine, const struct vm_state *state,
 		const struct device_record *record = find_record(state, device);
 		int r;
 
+		if (!record && device->ops->may_be_missing)
+			continue;
 		if (!record) {
 			error_detail_set(detail, "the snapshot has no state for the machine's %s.%" PRIu32,
 					 device->ops->name, device->instance);
@@ -110,6 +114,35 @@ static int inject_vcpus(struct machine *machine, const struct vm_state *state, s
 	return 0;
 }
 
+/* The host's wall-clock time since the snapshot was taken, in nanoseconds; 0 where its clock was set back since. */
+static uint64_t wall_time_since(const struct vm_state *state)
+{
+	/* What KVM read together with kvmclock is the nearer one. */
+	uint64_t taken = state->clock.flags & KVM_CLOCK_REALTIME ? state->clock.realtime : state->created_unix_ns;
+	uint64_t now = time_now();
+
+	return now > taken ? now - taken : 0;
+}
+
+static int inject_clock(struct machine *machine, const struct vm_state *state, enum inject_clock policy,
+			struct error_detail *detail)
+{
+	struct kvm_clock_data clock = state->clock;
+	int r;
+
+	if (policy == INJECT_CLOCK_HOST) {
+		uint64_t elapsed = wall_time_since(state);
+
+		/* A state's numbers are anybody's: with a sum that wraps, the clock would go back. */
+		if (elapsed <= UINT64_MAX - clock.clock)
+			clock.clock += elapsed;
+	}
+	r = vm_set_clock(&machine->vm, &clock);
+	if (r < 0)
+		error_detail_set(detail, "KVM_SET_CLOCK: %s", strerrordesc_np(-r));
+	return r;
+}
+
 static int lay_memory(struct machine *machine, int memory, struct error_detail *detail)
 {
 	uint64_t size = machine->vm.memory.size;
@@ -127,8 +160,8 @@ static int lay_memory(struct machine *machine, int memory, struct error_detail *
 	return r;
 }
 
-int snapshot_inject(struct machine *machine, const struct vm_state *state, int memory, struct inject_times *ret_times,
-		    struct error_detail *detail)
+int snapshot_inject(struct machine *machine, const struct vm_state *state, int memory,
+		    const struct inject_options *options, struct inject_times *ret_times, struct error_detail *detail)
 {
 	struct inject_times times;
 	uint64_t begun;
@@ -155,11 +188,9 @@ int snapshot_inject(struct machine *machine, const struct vm_state *state, int m
 	if (r < 0)
 		return r;
 	times.irqchip_ns = monotonic_lap(&begun);
-	r = vm_set_clock(&machine->vm, &state->clock);
-	if (r < 0) {
-		error_detail_set(detail, "KVM_SET_CLOCK: %s", strerrordesc_np(-r));
+	r = inject_clock(machine, state, options ? options->clock : INJECT_CLOCK_CONTINUE, detail);
+	if (r < 0)
 		return r;
-	}
 	times.clock_ns = monotonic_lap(&begun);
 
 	if (ret_times)

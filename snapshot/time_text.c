@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define NS_PER_SECOND   UINT64_C(1000000000)
 #define SECONDS_PER_DAY UINT64_C(86400)
@@ -70,6 +71,14 @@ static uint64_t days_from_date(const struct date *date)
 	unsigned year = date->year - 1600 - (date->month < 3);
 
 	return (uint64_t)days_before_year(year) + days_before_month(month) + date->day - 1 - DAYS_1600_1970;
+}
+
+uint64_t time_now(void)
+{
+	struct timespec now = { 0 };
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
 void time_to_text(uint64_t unix_ns, char ret_text[static TIME_TEXT_SIZE])

@@ -12,14 +12,13 @@
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "devices/entropy.h"
 #include "devices/virtio/mmio.h"
 #include "kvm/monotonic.h"
 
 #define QUEUE_REQUESTS 0
 #define QUEUE_SIZE     64
-#define PIECE          256 /* getrandom(2) gives so many at once, uninterrupted */
 
 struct virtio_rng {
 	struct virtio_device virtio;
@@ -42,20 +41,17 @@ static const struct state_field rng_state_fields[] = {
 static uint32_t fill(struct virtio_rng *rng)
 {
 	struct virtqueue_cursor cursor;
-	uint8_t bytes[PIECE];
+	uint8_t bytes[ENTROPY_MAX];
 	uint32_t done = 0;
 
 	virtqueue_cursor_writable(&cursor, &rng->virtio.queues[QUEUE_REQUESTS], &rng->chain);
 	virtqueue_cursor_limit(&cursor, RNG_REQUEST_MAX);
 	while (cursor.left > 0) {
 		size_t wanted = cursor.left < sizeof(bytes) ? cursor.left : sizeof(bytes);
-		ssize_t got = getrandom(bytes, wanted, 0);
 
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
+		if (entropy_fill(bytes, wanted) < 0)
 			break;
-		done += (uint32_t)virtqueue_cursor_write(&cursor, bytes, (size_t)got);
+		done += (uint32_t)virtqueue_cursor_write(&cursor, bytes, wanted);
 	}
 	explicit_bzero(bytes, sizeof(bytes));
 

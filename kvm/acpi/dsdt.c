@@ -17,6 +17,8 @@
 #define SLEEP_TYPE_OFF 5
 #define NOTIFY_CHANGED 0x80 /* a button: pressed; a generation ID: changed */
 #define COM_PORTS      8
+#define PANIC_PORTS    1
+#define FW_CFG_PORTS   2
 #define STATUS_PRESENT 0xf /* ACPI 6.4, 6.3.7: present, enabled, shown, working */
 #define NAME_SIZE      5
 
@@ -51,16 +53,17 @@ static void write_serial(struct aml *aml, const struct acpi_machine *machine)
 	aml_end(aml);
 }
 
-static void write_panic(struct aml *aml, const struct acpi_machine *machine)
+/* A device of QEMU's, whose driver needs nothing but its ports. */
+static void write_ports(struct aml *aml, const char *name, const char *id, uint16_t port, uint8_t count)
 {
-	aml_device_begin(aml, "PEVT");
+	aml_device_begin(aml, name);
 	aml_name(aml, "_HID");
-	aml_string(aml, "QEMU0001");
+	aml_string(aml, id);
 	aml_name(aml, "_STA");
 	aml_integer(aml, STATUS_PRESENT);
 	aml_name(aml, "_CRS");
 	aml_resources_begin(aml);
-	aml_resource_ports(aml, machine->panic_port, 1);
+	aml_resource_ports(aml, port, count);
 	aml_end(aml);
 	aml_end(aml);
 }
@@ -147,7 +150,9 @@ void acpi_write_dsdt(struct aml *aml, const struct acpi_machine *machine)
 	if (machine->com1_port != 0)
 		write_serial(aml, machine);
 	if (machine->panic_port != 0)
-		write_panic(aml, machine);
+		write_ports(aml, "PEVT", "QEMU0001", machine->panic_port, PANIC_PORTS);
+	if (machine->fw_cfg_port != 0)
+		write_ports(aml, "FWCF", "QEMU0002", machine->fw_cfg_port, FW_CFG_PORTS);
 	if (machine->power_button_gsi != 0)
 		write_power_button(aml);
 	if (machine->generation_id_gsi != 0)

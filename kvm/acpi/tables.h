@@ -37,7 +37,8 @@ struct acpi_machine {
 	uint8_t reset_value;
 	uint16_t com1_port;
 	uint32_t com1_gsi;
-	uint16_t panic_port; /* a pvpanic device: one byte, an event a bit */
+	uint16_t panic_port;  /* a pvpanic device: one byte, an event a bit */
+	uint16_t fw_cfg_port; /* a QEMU firmware configuration device: selector, and after it data */
 	uint32_t power_button_gsi;
 	uint32_t generation_id_gsi; /* raised when what stands at generation_id_gpa has changed */
 	uint64_t generation_id_gpa; /* 16 bytes */

@@ -30,6 +30,7 @@ static const struct sandbox_rule worker_rules[] = {
 	SANDBOX_ALLOW(read),
 	SANDBOX_ALLOW(write),
 	SANDBOX_ALLOW(pread64),
+	SANDBOX_ALLOW(getrandom),
 	SANDBOX_ALLOW(pwrite64),
 	SANDBOX_ALLOW(ftruncate),
 	SANDBOX_ALLOW(lseek),

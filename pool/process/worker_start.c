@@ -113,7 +113,7 @@ static int inject(struct worker *worker, const struct message *message, struct i
 		return result;
 	result = vm_state_check(state, detail);
 	if (result == 0)
-		result = snapshot_inject(worker->machine, state, message->fds[0], ret_times, detail);
+		result = snapshot_inject(worker->machine, state, message->fds[0], NULL, ret_times, detail);
 	(void)munmap((void *)state, sizeof(*state));
 	return result;
 }

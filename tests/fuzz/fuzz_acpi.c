@@ -135,6 +135,7 @@ static struct acpi_machine take_machine(struct input *input)
 			.size = (uint32_t)take(input, 4),
 			.gsi = (uint32_t)take(input, 1),
 		};
+	machine.fw_cfg_port = (uint16_t)take(input, 2);
 	return machine;
 }
 

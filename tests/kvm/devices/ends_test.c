@@ -56,6 +56,23 @@ Test(machine_ends, by_the_controllers_output_port)
 	end_by('w', MACHINE_EXIT_RESET, &info);
 }
 
+Test(machine_ends, by_power_off)
+{
+	struct machine_exit_info info;
+
+	end_by('o', MACHINE_EXIT_POWER_OFF, &info);
+	cr_assert_eq(info.stop.stop, VCPU_STOP_HANDLER);
+	cr_assert_geq(info.stop.rip, 0x100000);
+}
+
+Test(machine_ends, by_a_panic)
+{
+	struct machine_exit_info info;
+
+	end_by('n', MACHINE_EXIT_PANIC, &info);
+	cr_assert_eq(info.stop.stop, VCPU_STOP_HANDLER);
+}
+
 Test(machine_ends, by_a_triple_fault)
 {
 	struct machine_exit_info info;
@@ -73,10 +90,11 @@ Test(machine_ends, by_memory_that_is_not_there)
 
 Test(machine_ends, every_reason_has_a_name_and_no_other_has)
 {
-	static const char *const names[] = { "reset", "shutdown", "system_event", "internal_error", "memory_fault" };
+	static const char *const names[] = { "reset",        "shutdown",  "system_event", "internal_error",
+					     "memory_fault", "power_off", "panic" };
 
 	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		cr_assert_str_eq(machine_exit_name((enum machine_exit)i), names[i]);
-	cr_assert_null(machine_exit_name((enum machine_exit)5));
+	cr_assert_null(machine_exit_name((enum machine_exit)7));
 	cr_assert_null(machine_exit_name((enum machine_exit) - 1));
 }

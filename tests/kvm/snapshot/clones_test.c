@@ -6,6 +6,7 @@
 #include "guests/writer.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -119,23 +120,24 @@ static void refuse_shapes(void *opaque)
 
 	shape.vcpus = 2;
 	fixture_build(&life, &shape);
-	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, &detail), -EINVAL, "1 vCPUs");
+	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, NULL, &detail), -EINVAL, "1 vCPUs");
 	fixture_end(&life);
 	shape.vcpus = 1;
 	shape.memory_size *= 2;
 	fixture_build(&life, &shape);
-	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, &detail), -EINVAL, "8388608");
+	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, NULL, &detail), -EINVAL, "8388608");
 	fixture_end(&life);
 	shape.memory_size /= 2;
 	shape.cpu_template = CPU_TEMPLATE_PORTABLE;
 	fixture_build(&life, &shape);
-	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, &detail), -EINVAL, "template");
+	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, NULL, &detail), -EINVAL, "template");
 	fixture_end(&life);
 }
 
 static void refuse_files_and_devices(void *opaque)
 {
 	int empty = memfd_create("empty", MFD_CLOEXEC);
+	struct device_record *serial = malloc(sizeof(*serial));
 	struct machine_shape shape;
 	struct vm_state *state;
 	struct vm_life life;
@@ -145,18 +147,51 @@ static void refuse_files_and_devices(void *opaque)
 	fixture_load("clones", &state, &memory);
 	vm_state_shape(state, &shape);
 	fixture_build(&life, &shape);
+	CHECK(serial);
 	CHECK_EQ(ftruncate(empty, (off_t)shape.memory_size - 4096), 0);
-	CHECK_REFUSED(snapshot_inject(life.machine, state, empty, NULL, &detail), -EBADMSG, "memory.snap");
+	CHECK_REFUSED(snapshot_inject(life.machine, state, empty, NULL, NULL, &detail), -EBADMSG, "memory.snap");
 
 	state->devices[0].instance = 9;
-	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, &detail), -EINVAL, "that the machine has not");
+	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, NULL, &detail), -EINVAL,
+		      "that the machine has not");
 	state->devices[0].instance = 0;
-	state->device_count--;
-	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, &detail), -EINVAL,
-		      "no state for the machine's");
-	state->device_count++;
-	CHECK_OK(snapshot_inject(life.machine, state, memory, NULL, &detail));
+	*serial = state->devices[0];
+	state->devices[0] = state->devices[--state->device_count];
+	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, NULL, &detail), -EINVAL,
+		      "no state for the machine's serial");
+	state->devices[state->device_count++] = state->devices[0];
+	state->devices[0] = *serial;
+	CHECK_OK(snapshot_inject(life.machine, state, memory, NULL, NULL, &detail));
+	free(serial);
 	fixture_end(&life);
+}
+
+/* As snapshots were before there were other devices than these. */
+static void take_one_with_three_devices(void *opaque)
+{
+	struct machine_shape shape;
+	struct vm_state *state;
+	struct vm_life life;
+	int memory;
+
+	(void)opaque;
+	fixture_load("clones", &state, &memory);
+	vm_state_shape(state, &shape);
+	CHECK(state->device_count > 3);
+	CHECK_EQ(strcmp(state->devices[2].name, "signal_port"), 0);
+	state->device_count = 3;
+	CHECK_OK(vm_state_check(state, &detail));
+	fixture_build(&life, &shape);
+	CHECK_OK(snapshot_inject(life.machine, state, memory, NULL, NULL, &detail));
+	fixture_finish(&life);
+	CHECK_EQ(fixture_report(&life)->values[0], FILL_PAGES);
+	fixture_end(&life);
+}
+
+Test(clones, a_snapshot_may_be_older_than_a_device)
+{
+	fixture_in_process("source", source, NULL);
+	fixture_in_process("three devices", take_one_with_three_devices, NULL);
 }
 
 static void refuse_while_running(void *opaque)
@@ -170,9 +205,9 @@ static void refuse_while_running(void *opaque)
 	fixture_restore(&life, "clones");
 	fixture_run(&life);
 	CHECK_REFUSED(snapshot_capture(life.machine, state, NULL, &detail), -EBUSY, "runs");
-	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, &detail), -EBUSY, "has run");
+	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, NULL, &detail), -EBUSY, "has run");
 	machine_pause(life.machine);
-	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, &detail), -EBUSY, "has run");
+	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, NULL, &detail), -EBUSY, "has run");
 	fixture_end(&life);
 }
 
@@ -189,7 +224,7 @@ static void refuse_by_kvm(void *opaque)
 	vm_state_shape(state, &shape);
 	state->vcpus[0].sregs.cr4 = UINT64_MAX;
 	fixture_build(&life, &shape);
-	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, &detail), -EINVAL, "KVM_SET_SREGS");
+	CHECK_REFUSED(snapshot_inject(life.machine, state, memory, NULL, NULL, &detail), -EINVAL, "KVM_SET_SREGS");
 	fixture_end(&life);
 }
 

@@ -232,6 +232,11 @@ void fixture_load(const char *name, struct vm_state **ret_state, int *ret_memory
 
 void fixture_restore(struct vm_life *life, const char *name)
 {
+	fixture_restore_with(life, name, NULL);
+}
+
+void fixture_restore_with(struct vm_life *life, const char *name, const struct inject_options *options)
+{
 	struct machine_shape shape;
 	struct vm_state *state;
 	int memory;
@@ -239,7 +244,7 @@ void fixture_restore(struct vm_life *life, const char *name)
 	fixture_load(name, &state, &memory);
 	vm_state_shape(state, &shape);
 	fixture_build(life, &shape);
-	CHECK_OK(snapshot_inject(life->machine, state, memory, NULL, &detail));
+	CHECK_OK(snapshot_inject(life->machine, state, memory, options, NULL, &detail));
 	(void)close(memory);
 	life->state = malloc(sizeof(*state));
 	CHECK(life->state);

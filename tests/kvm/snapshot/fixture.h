@@ -105,6 +105,7 @@ void fixture_load(const char *name, struct vm_state **ret_state, int *ret_memory
 
 /* All of it: a machine with the snapshot in it, at rest. */
 void fixture_restore(struct vm_life *life, const char *name);
+void fixture_restore_with(struct vm_life *life, const char *name, const struct inject_options *options);
 
 /* Tell the guest to go on, and wait until it has filled its report. */
 void fixture_finish(struct vm_life *life);

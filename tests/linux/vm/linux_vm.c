@@ -8,11 +8,10 @@
  *     linux_vm --restore FOLDER [--disk IMAGE [--overlay FILE]] [--rng] [--vsock SOCKET] [--tap NAME]
  *              [--timeout SECONDS]
  *
- * The guest's console goes to stdout. The last line is "linux_vm: END after MS ms", where END is power_off, panic,
- * timeout, or what machine_exit_name() gives ("reset", "shutdown", ...); the exit status is 0 for all but timeout. A
- * bzImage that is to be entered as an ELF is unpacked first. With --snapshot, the machine is paused, saved and let go
- * on when the guest signals event 1. Such a machine, like a restored one, has no ports for power-off and panic:
- * snapshots know only the devices that every machine has.
+ * The guest's console goes to stdout. The last line is "linux_vm: END after MS ms", where END is what
+ * machine_exit_name() gives ("power_off", "reset", ...), or timeout; the exit status is 0 for all but timeout. A bzImage
+ * that is to be entered as an ELF is unpacked first. With --snapshot, the machine is paused, saved and let go on when
+ * the guest signals event 1.
  *
  * The main thread waits for what happens and copies the console; everything else happens on vCPU threads.
  */
@@ -26,9 +25,9 @@
 #include <time.h>
 
 #include "../guest/signal_port.h"
+#include "devices/power.h"
 #include "kvm/monotonic.h"
 #include "linux_vm.h"
-#include "test_ports.h"
 
 /* How it ended, told by vCPU threads to the main one. */
 struct run {
@@ -48,31 +47,15 @@ void fail(const char *what, int result, const struct error_detail *detail)
 	exit(2);
 }
 
-static void end_run(struct run *run, const char *end, const struct machine_exit_info *info)
-{
-	pthread_mutex_lock(&run->lock);
-	if (!run->end) {
-		run->end = end;
-		if (info)
-			run->exit_info = *info;
-	}
-	pthread_cond_signal(&run->changed);
-	pthread_mutex_unlock(&run->lock);
-}
-
 static void on_exited(void *opaque, const struct machine_exit_info *info)
 {
-	end_run(opaque, machine_exit_name(info->reason), info);
-}
+	struct run *run = opaque;
 
-static void on_power_off(void *opaque)
-{
-	end_run(opaque, "power_off", NULL);
-}
-
-static void on_panic(void *opaque)
-{
-	end_run(opaque, "panic", NULL);
+	pthread_mutex_lock(&run->lock);
+	run->end = machine_exit_name(info->reason);
+	run->exit_info = *info;
+	pthread_cond_signal(&run->changed);
+	pthread_mutex_unlock(&run->lock);
 }
 
 static void on_signal(void *opaque, uint8_t number, const struct signal_record *record)
@@ -88,7 +71,7 @@ static void on_signal(void *opaque, uint8_t number, const struct signal_record *
 		pthread_mutex_unlock(&run->lock);
 		break;
 	case GUEST_EVENT_POWER_BUTTON:
-		linux_vm_pulse(run->machine, POWER_BUTTON_GSI);
+		power_press(run->machine->power);
 		break;
 	case GUEST_EVENT_GENERATION_ID:
 		linux_vm_change_generation(run->machine);
@@ -130,7 +113,7 @@ static void save_and_go_on(struct run *run, struct machine *machine, const struc
 	machine_pause(machine);
 	copy_console(run, machine);
 	linux_vm_save(machine, options);
-	result = machine_run(machine);
+	result = machine_resume(machine);
 	if (result < 0)
 		fail("run", result, NULL);
 }
@@ -265,7 +248,6 @@ static struct machine *build(const struct kvm_host *host, const struct options *
 	const struct machine_callbacks callbacks = {
 		.opaque = run, .signalled = on_signal, .output_ready = on_output, .exited = on_exited
 	};
-	const struct test_ports_events events = { .opaque = run, .powered_off = on_power_off, .panicked = on_panic };
 	struct error_detail detail = { 0 };
 	struct machine *machine;
 	int result;
@@ -275,9 +257,6 @@ static struct machine *build(const struct kvm_host *host, const struct options *
 	result = machine_create(host, &shape, &callbacks, &machine, NULL, &detail);
 	if (result < 0)
 		fail("machine", result, &detail);
-	result = options->snapshot || state ? 0 : test_ports_add(&machine->bus, &events);
-	if (result < 0)
-		fail("ports", result, NULL);
 	linux_vm_configure(machine, options);
 	if (state)
 		linux_vm_inject(machine, state, options->restore);

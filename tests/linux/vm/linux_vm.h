@@ -35,16 +35,10 @@ struct options {
 /* Says what went wrong, and ends the program. */
 __attribute__((noreturn)) void fail(const char *what, int result, const struct error_detail *detail);
 
-#define POWER_BUTTON_GSI  22
-#define GENERATION_ID_GSI 23
-
 /* Show the devices that options name to the guest of a fresh machine. */
 void linux_vm_configure(struct machine *machine, const struct options *options);
 
-/* Raise a line for a moment. */
-void linux_vm_pulse(struct machine *machine, uint32_t gsi);
-
-/* A new generation ID, and its event. */
+/* A new generation ID, and its event, as a restore makes them. Any thread. */
 void linux_vm_change_generation(struct machine *machine);
 
 /* Load the kernel that options name into a fresh machine. */

@@ -8,18 +8,16 @@
 #include <linux/if_tun.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "devices/generation_id.h"
 #include "devices/virtio/blk/blk.h"
 #include "devices/virtio/net/net.h"
 #include "devices/virtio/rng.h"
 #include "devices/virtio/vsock/vsock.h"
 #include "linux_vm.h"
-
-#define GENERATION_ID_SIZE 16
 
 static int open_file(const char *path, int flags)
 {
@@ -91,25 +89,17 @@ void linux_vm_configure(struct machine *machine, const struct options *options)
 		fail("devices", result, &detail);
 }
 
-void linux_vm_pulse(struct machine *machine, uint32_t gsi)
-{
-	int result = vm_irq_line(&machine->vm, gsi, true);
-
-	if (result == 0)
-		result = vm_irq_line(&machine->vm, gsi, false);
-	if (result < 0)
-		fail("interrupt", result, NULL);
-}
-
 void linux_vm_change_generation(struct machine *machine)
 {
-	uint8_t id[GENERATION_ID_SIZE];
+	struct device *device = generation_id_device(machine->generation_id);
+	uint8_t state[DEVICE_STATE_MAX];
+	struct error_detail detail = { 0 };
 	int result;
 
-	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
-		fail("getrandom", -errno, NULL);
-	result = guest_memory_write(&machine->vm.memory, LINUX_GENERATION_ID_GPA, id, sizeof(id));
+	/* As if the guest had been saved and restored here. */
+	device->ops->save(device, state);
+	result = device->ops->restore(device, state, &detail);
 	if (result < 0)
-		fail("generation ID", result, NULL);
-	linux_vm_pulse(machine, GENERATION_ID_GSI);
+		fail("generation ID", result, &detail);
+	device->ops->resume(device);
 }

@@ -117,7 +117,7 @@ void linux_vm_inject(struct machine *machine, const struct vm_state *state, cons
 {
 	struct error_detail detail = { 0 };
 	int memory = open_in(folder, "memory.snap");
-	int result = snapshot_inject(machine, state, memory, NULL, &detail);
+	int result = snapshot_inject(machine, state, memory, NULL, NULL, &detail);
 
 	if (result < 0)
 		fail("injection", result, &detail);

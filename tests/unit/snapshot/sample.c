@@ -79,7 +79,8 @@ static void fill(const struct state_field *fields, uint8_t *structure, uint32_t 
 
 static void fill_devices(struct vm_state *state)
 {
-	static const char *const names[] = { "serial", "i8042", "signal_port" };
+	static const char *const names[] = { "serial",     "i8042",         "signal_port", "power",
+					     "panic_port", "generation_id", "fw_cfg" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const struct device_ops *ops = device_ops_find(names[i]);

@@ -33,7 +33,8 @@ static size_t mutations;
 /* Names of what has no fixed number of elements, so that one fewer is as good. */
 static bool is_open_ended(const char *path)
 {
-	static const char *const names[] = { ".xcrs.xcrs", ".msrs", ".cpuid", ".xsave", ".fifo", ".input", "devices" };
+	static const char *const names[] = { ".xcrs.xcrs", ".msrs",  ".cpuid",    ".xsave",
+					     ".fifo",      ".input", ".metadata", "devices" };
 	size_t length = strlen(path);
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ends its machine in the way that one character on COM1 asks for, which it polls for: 'p' pulses the reset line, 'w'
- * writes it low through the output port, 't' takes a triple fault, 'm' touches the page at 2 MiB. Anything else is
- * echoed.
+ * writes it low through the output port, 't' takes a triple fault, 'm' touches the page at 2 MiB, 'o' turns it
+ * off, 'n' says that it has panicked. Anything else is echoed.
  */
 #include "platform.h"
 
@@ -34,6 +34,12 @@ static void serve(uint8_t command)
 		break;
 	case 't':
 		triple_fault();
+		break;
+	case 'o':
+		out8(0x600, 0x34);
+		break;
+	case 'n':
+		out8(0x505, 0x01);
 		break;
 	case 'm':
 		(void)*(volatile uint8_t *)FAR_PAGE;

@@ -166,7 +166,7 @@ static void move(struct fixture *from, struct fixture *to, int overlay)
 	cr_assert_eq(snapshot_capture(from->machine, &state, NULL, &detail), 0, "%s", detail.text);
 	cr_assert_eq(vm_state_check(&state, &detail), 0, "%s", detail.text);
 	build(to, copy_file(overlay));
-	cr_assert_eq(snapshot_inject(to->machine, &state, memory, NULL, &detail), 0, "%s", detail.text);
+	cr_assert_eq(snapshot_inject(to->machine, &state, memory, NULL, NULL, &detail), 0, "%s", detail.text);
 	close(memory);
 }
 

@@ -31,6 +31,7 @@ static struct acpi_machine full_machine(void)
 		.com1_port = 0x3f8,
 		.com1_gsi = 4,
 		.panic_port = 0x505,
+		.fw_cfg_port = 0x510,
 		.power_button_gsi = 22,
 		.generation_id_gsi = 23,
 		.generation_id_gpa = UINT64_C(0x1234500ff000),
