@@ -57,15 +57,35 @@ static void set_balloon(struct ember *client, const struct guest *guest, int tar
 	EXPECT(actual == target_mib, "a balloon of %d MiB, got %lld", target_mib, (long long)actual);
 }
 
+/* The guest's own words about its memory; each question asks for new ones, which come after its answer. */
+static void check_statistics(struct ember *client, const struct guest *guest)
+{
+	int64_t deadline = monotonic_ns() + (int64_t)WAIT_MS * 1000000, total = 0;
+
+	while (total == 0 && monotonic_ns() < deadline) {
+		json_t *balloon = daemon_call(client, "vm.balloon", json_pack("{s:s}", "vm", guest->vm));
+
+		if (!json_is_null(member(balloon, "statistics")))
+			total = member_integer(balloon, "statistics.total_bytes") / MIB;
+		else
+			pause_ms(100);
+		json_decref(balloon);
+	}
+	EXPECT(total > MEMORY_MIB / 2 && total <= MEMORY_MIB, "a guest that says that it has up to %d MiB, got %lld",
+	       MEMORY_MIB, (long long)total);
+}
+
 static void check_inflation(struct ember *client)
 {
 	int64_t used, inflated, deflated;
 	struct guest guest;
 	pid_t pid;
 
-	guest_boot(client, &guest, json_pack("{s:i, s:{}}", "memory_mib", MEMORY_MIB, "balloon"), "");
+	guest_boot(client, &guest,
+		   json_pack("{s:i, s:{s:b}}", "memory_mib", MEMORY_MIB, "balloon", "free_page_reporting", 0), "");
 	pid = guest_pid(client, &guest);
 	use_memory(&guest);
+	check_statistics(client, &guest);
 	used = status_mib(pid, "VmRSS");
 	set_balloon(client, &guest, TARGET_MIB);
 	inflated = status_mib(pid, "VmRSS");

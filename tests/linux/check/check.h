@@ -35,6 +35,7 @@ long parse_number(const char *text, long least, long greatest);
 void check_ask(int argc, char **argv);
 void check_tap(int argc, char **argv);
 void check_streams(int argc, char **argv);
+void check_vsock(int argc, char **argv);
 void check_clones(int argc, char **argv);
 void check_first_answer(int argc, char **argv);
 void check_network(int argc, char **argv);

@@ -158,9 +158,9 @@ void pool_fill(struct ember *client, const struct guest *guest, unsigned int cou
 	const char *shape = member_text(info, "shape");
 
 	daemon_do(client, "pool.configure",
-		  json_pack("{s:I, s:I, s:s, s:i, s:i}", "vcpus", (json_int_t)member_integer(info, "vcpus"),
+		  json_pack("{s:I, s:I, s:s, s:i, s:i, s:i, s:i}", "vcpus", (json_int_t)member_integer(info, "vcpus"),
 			    "memory_mib", (json_int_t)member_integer(info, "memory_mib"), "cpu_template",
-			    member_text(info, "cpu_template"), "min", (int)count, "max", 64));
+			    member_text(info, "cpu_template"), "min", (int)count, "max", 64, "vsock", 1, "rng", 1));
 	while (count_warm(client, shape) < count) {
 		if (monotonic_ns() > deadline)
 			fail("expected %u warm slots of %s, got %lld", count, shape,

@@ -59,7 +59,7 @@ void guest_release(struct ember *client, const struct guest *guest);
 /* The process that it lives in. */
 pid_t guest_pid(struct ember *client, const struct guest *guest);
 
-/* Have so many slots of the VM's shape kept warm, and wait until they are. */
+/* Have so many slots of the shape of a VM with the usual devices kept warm, and wait until they are. */
 void pool_fill(struct ember *client, const struct guest *guest, unsigned int count);
 
 #endif

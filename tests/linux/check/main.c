@@ -5,6 +5,7 @@
  *     linux_check ask PATH REQUEST           ask the agent of the guest behind a vsock path; print the answer
  *     linux_check tap NAME ADDRESS           make a TAP device, give the host's end an address, bring it up
  *     linux_check streams PATH COUNT KIB     so many streams at once, each echoes so much
+ *     linux_check vsock COUNT KIB            so many streams, across a snapshot and in a clone; a guest that calls
  *     linux_check clones COUNT               clones of one snapshot are different guests
  *     linux_check first-answer COUNT         how long until a guest answers: a cold boot, and so many warm restores
  *     linux_check network                    pings, and TCP across a snapshot
@@ -79,13 +80,10 @@ int main(int argc, char **argv)
 		int arguments;
 		void (*run)(int argc, char **argv);
 	} checks[] = {
-		{ "ask", 2, check_ask },
-		{ "tap", 2, check_tap },
-		{ "streams", 3, check_streams },
-		{ "clones", 1, check_clones },
-		{ "first-answer", 1, check_first_answer },
-		{ "network", 0, check_network },
-		{ "balloon", 0, check_balloon },
+		{ "ask", 2, check_ask },         { "tap", 2, check_tap },
+		{ "streams", 3, check_streams }, { "vsock", 2, check_vsock },
+		{ "clones", 1, check_clones },   { "first-answer", 1, check_first_answer },
+		{ "network", 0, check_network }, { "balloon", 0, check_balloon },
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -21,10 +21,10 @@
 #include "signal_port.h"
 
 #define CPUS_MAX     8
-#define ROUNDS       40
+#define ROUNDS       80
 #define ROUND_SIGNAL 20 /* the first thread to come here signals */
 #define WORDS        32768
-#define SLEEP_NS     10000000L
+#define SLEEP_NS     30000000L
 
 struct worker {
 	pthread_t thread;

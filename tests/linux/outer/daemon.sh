@@ -46,16 +46,42 @@ stop_daemon()
 	fi
 }
 
-# started COMMAND...: emberctl starts a VM; prints its id. What emberctl says is added to $out.
-started()
-{
-	./emberctl "$@" >/tmp/started 2>&1
-	cat /tmp/started >>$out
-	awk '$1 == "vm" { print $2; exit }' /tmp/started
-}
-
 # ctl COMMAND...: emberctl, with a bound for how long it may take; what it says is added to $out.
 ctl()
 {
 	./emberctl "$@" --deadline-ms 120000 >>$out 2>&1
+}
+
+# start COMMAND...: emberctl starts a VM, whose id is then in $vm.
+start()
+{
+	vm=
+	./emberctl "$@" >/tmp/started 2>&1
+	cat /tmp/started >>$out
+	vm=$(awk '$1 == "vm" { print $2; exit }' /tmp/started)
+	[ -n "$vm" ]
+}
+
+# The kernel is put into the daemon's store by the first case that boots it.
+add_kernel()
+{
+	./emberctl kernel inspect debian >/dev/null 2>&1 || ctl kernel add debian /ember/vmlinuz
+}
+
+# boot ENTRY VCPUS ARGUMENTS [FLAG...]: boot a Linux guest, whose id is then in $vm. ARGUMENTS go to the kernel's command
+# line, flags to emberctl.
+boot()
+{
+	local entry=$1 vcpus=$2 arguments=$3
+
+	shift 3
+	add_kernel && start vm boot --kernel debian --entry "$entry" --vcpus "$vcpus" --initrd /ember/guest.cpio \
+		--cmdline "console=ttyS0 loglevel=5 panic=-1 $arguments" "$@"
+}
+
+# ends VM REASON: the VM ends by itself, for that reason. Its console is added to $out, and it is released.
+ends()
+{
+	ctl vm wait "$1" exit || return 1
+	ctl vm console "$1" read && ctl vm release "$1" && expect "^exit reason +$2\$"
 }
