@@ -118,6 +118,8 @@ int machine_boot_linux(struct machine *machine, const struct machine_linux_optio
 		.initrd = options->initrd >= 0 ? &initrd : NULL,
 		.cmdline = options->cmdline,
 		.rsdp_gpa = LINUX_ACPI_GPA,
+		.reset_port = I8042_PORT_COMMAND,
+		.reset_value = I8042_COMMAND_RESET,
 	};
 	int r;
 

@@ -180,6 +180,22 @@ static int write_boot_information(struct guest_memory *memory, const struct linu
 					       : boot_write_zero_page(memory, boot, placed, detail);
 }
 
+/*
+ * Linux restarts a machine of reduced hardware (ACPI 6.4, 4.1) by EFI, and one without EFI by a jump in real mode to
+ * where a BIOS would begin (arch/x86/kernel/reboot.c): without code there, a "reboot" would never end.
+ */
+static int write_reset_code(struct guest_memory *memory, const struct linux_boot *boot)
+{
+	const uint8_t code[] = {
+		0xb0, boot->reset_value, /* mov $reset_value, %al */
+		0xe6, boot->reset_port,  /* out %al, $reset_port */
+		0xfa,                    /* cli */
+		0xf4,                    /* hlt */
+	};
+
+	return guest_memory_write(memory, LINUX_RESET_GPA, code, sizeof(code));
+}
+
 static uint64_t start_of(const struct kernel_image *image, enum kernel_entry entry)
 {
 	switch (entry) {
@@ -221,6 +237,8 @@ int linux_boot_load(struct guest_memory *memory, const struct linux_boot *boot, 
 	if (boot->image->format == KERNEL_BZIMAGE)
 		placed.load_gpa = boot->image->bzimage.load_gpa;
 	result = write_boot_information(memory, boot, &placed, cmdline_length + 1, detail);
+	if (result == 0)
+		result = write_reset_code(memory, boot);
 	if (result == 0)
 		result = load_kernel(memory, boot, detail);
 	if (result == 0 && placed.initrd_size > 0)

@@ -11,6 +11,7 @@
  *     0x09f000  reserved from here on
  *     0x0e0000  ACPI tables
  *     0x0ff000  VM generation ID
+ *     0x0ffff0  where a PC's firmware begins: code that resets the machine
  *     0x100000  memory again
  */
 #ifndef EMBER_KVM_LINUX_BOOT_H
@@ -28,6 +29,7 @@
 #define LINUX_ACPI_GPA          UINT64_C(0xe0000)
 #define LINUX_ACPI_SIZE         UINT64_C(0x1f000) /* bytes */
 #define LINUX_GENERATION_ID_GPA UINT64_C(0xff000)
+#define LINUX_RESET_GPA         UINT64_C(0xffff0)
 #define LINUX_CMDLINE_MAX       4095  /* bytes without the terminating NUL; a kernel's own limit may be lower */
 #define LINUX_SETUP_DATA_MAX    65536 /* bytes of all nodes, with their headers */
 
@@ -45,6 +47,9 @@ struct linux_boot {
 	const struct image_source *initrd; /* NULL: none */
 	const char *cmdline;
 	uint64_t rsdp_gpa; /* 0: no ACPI tables */
+	/* The write to a port that resets the machine, for kernels that restart by jumping into firmware. */
+	uint8_t reset_port;
+	uint8_t reset_value;
 	const struct linux_setup_data *setup_data;
 	uint32_t setup_data_count;
 };

@@ -9,7 +9,7 @@
 #   --name NAME      of this run, so that several can go on at once; what it makes is in DIR/linux/NAME
 #   --cpus N         of the outer machine. With more than one, what the emulator has translated can be older than what
 #                    the kernel has patched (its static keys), and the machine then hangs: rarely, but it does
-#   CASE             only these cases: names as in cases.sh, or patterns (boot_*)
+#   CASE             only these cases: names as in outer/cases, or patterns (boot_*)
 #
 # The kernel comes from the Debian package that linux-image-cloud-amd64 depends on; it is downloaded once to DIR/linux,
 # and not installed. The outer machine's console is shown as it comes. Exit status 0: every case passed.
@@ -25,10 +25,15 @@ cases=()
 # Seconds that the outer machine gets. ctest's own limit is above this, so that what is printed here is seen.
 time_limit=${EMBER_LINUX_TIME_LIMIT:-570}
 
-outer_modules=(virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd)
+outer_modules=(virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd drivers/net/tun)
 guest_modules=(drivers/misc/pvpanic/pvpanic drivers/misc/pvpanic/pvpanic-mmio drivers/acpi/button drivers/input/evdev
-	drivers/virtio/virtio drivers/virtio/virtio_ring drivers/virtio/virtio_mmio drivers/block/virtio_blk
-	drivers/char/hw_random/virtio-rng)
+	drivers/firmware/qemu_fw_cfg drivers/virtio/virtio drivers/virtio/virtio_ring drivers/virtio/virtio_mmio
+	drivers/virtio/virtio_balloon drivers/block/virtio_blk drivers/char/hw_random/virtio-rng net/core/failover
+	drivers/net/net_failover drivers/net/virtio_net net/vmw_vsock/vsock
+	net/vmw_vsock/vmw_vsock_virtio_transport_common net/vmw_vsock/vmw_vsock_virtio_transport)
+
+# Of the build: what the outer machine is there for.
+programs=(bin/emberd bin/emberctl bin/ember-bench tests/linux_check tests/linux_vm)
 
 fail()
 {
@@ -69,7 +74,7 @@ build_release()
 	cd "$source_dir"
 	.cmake/install_dependencies.sh build tests linux
 	cmake --preset release >/dev/null
-	cmake --build --preset release --target linux_vm linux_guest_init
+	cmake --build --preset release --target linux_guest_init "${programs[@]##*/}"
 	build_dir=$source_dir/build
 }
 
@@ -167,17 +172,20 @@ build_disk()
 
 build_outer()
 {
-	local folder=$work/outer
+	local folder=$work/outer program
 
 	rm -rf "$folder"
 	mkdir -p "$folder"/{bin,dev,proc,sys,tmp,ember}
 	install "$(command -v busybox)" "$folder/bin/busybox"
-	install "$source_dir/tests/linux/outer_init.sh" "$folder/init"
-	install --target-directory="$folder/ember" "$source_dir/tests/linux/cases.sh" "$work/guest.cpio" \
-		"$work/disk.img"
+	install "$source_dir/tests/linux/outer/init.sh" "$folder/init"
+	install --target-directory="$folder/ember" "$source_dir/tests/linux/outer/run_cases.sh" \
+		"$source_dir/tests/linux/outer/daemon.sh" "$work/guest.cpio" "$work/disk.img"
+	install --target-directory="$folder/ember/cases" -D "$source_dir"/tests/linux/outer/cases/*.sh
 	install "$kernel_dir/boot/vmlinuz-$kernel_release" "$folder/ember/vmlinuz"
 	add_modules "$folder" "${outer_modules[@]}"
-	add_program "$build_dir/tests/linux_vm" "$folder"
+	for program in "${programs[@]}"; do
+		add_program "$build_dir/$program" "$folder"
+	done
 	pack "$folder" "$work/outer.cpio"
 }
 
@@ -187,7 +195,7 @@ run_outer()
 {
 	local status=0
 
-	timeout --kill-after=10 "$time_limit" qemu-system-x86_64 -accel tcg -cpu max,-xsave -smp "$cpus" -m 1536 \
+	timeout --kill-after=10 "$time_limit" qemu-system-x86_64 -accel tcg -cpu max,-xsave -smp "$cpus" -m 2560 \
 		-nodefaults -display none -serial stdio -no-reboot -kernel "$kernel_dir/boot/vmlinuz-$kernel_release" \
 		-initrd "$work/outer.cpio" \
 		-append "console=ttyS0 quiet reboot=k panic=-1 ember.cases=$(IFS=, && echo "${cases[*]}")" \

@@ -173,6 +173,19 @@ Test(linux_boot, pvh_without_initrd_has_no_module)
 	tear_down(f);
 }
 
+/* A kernel that restarts by jumping to where firmware would begin resets the machine there. */
+Test(linux_boot, firmwares_entry_resets_the_machine)
+{
+	static const uint8_t code[] = { 0xb0, 0x5a, 0xe6, 0x64, 0xfa, 0xf4 };
+	struct fixture *f = set_up(bzimage(), KERNEL_ENTRY_BZIMAGE, 64 * MIB);
+
+	f->boot.reset_port = 0x64;
+	f->boot.reset_value = 0x5a;
+	load(f);
+	cr_assert_arr_eq(f->memory.host + LINUX_RESET_GPA, code, sizeof(code));
+	tear_down(f);
+}
+
 Test(linux_boot, an_image_is_entered_only_as_it_can_be)
 {
 	struct fixture *f = set_up(bzimage(), KERNEL_ENTRY_PVH, 64 * MIB);

@@ -2,7 +2,7 @@
 /*
  * The signal port, from a guest's user space.
  */
-#include "guest_signal.h"
+#include "signal_port.h"
 
 #include <errno.h>
 #include <stdint.h>

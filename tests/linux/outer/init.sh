@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# The init of the outer machine: makes /dev/kvm, runs the cases, powers off.
+# The init of the outer machine: makes /dev/kvm and /dev/net/tun, runs the cases, powers off.
 
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -10,13 +10,14 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /tmp
 
-for module in irqbypass kvm kvm-amd; do
+for module in irqbypass kvm kvm-amd tun; do
 	insmod /modules/$module.ko || echo "outer: $module could not be loaded"
 done
+ip link set lo up
 
 cases=$(sed -n 's/.*ember\.cases=\([^ ]*\).*/\1/p' /proc/cmdline | tr ',' ' ')
 cd /ember
 set -f
 # shellcheck disable=SC2086 # one word a case
-sh ./cases.sh $cases
+sh ./run_cases.sh $cases
 poweroff -f

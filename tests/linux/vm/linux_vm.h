@@ -23,6 +23,8 @@ struct options {
 	const char *restore;  /* folder to start from, instead of a kernel; NULL: boot */
 	const char *disk;     /* image; NULL: no disk */
 	const char *overlay;  /* its overlay; NULL: the image is written */
+	const char *vsock;    /* path of the socket by which the guest's ports are reached; NULL: no vsock */
+	const char *tap;      /* NULL: no network */
 	bool rng;
 	enum kernel_entry entry;
 	uint32_t vcpus;

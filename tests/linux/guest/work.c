@@ -7,7 +7,7 @@
  * half is timers, which a lost interrupt would stop. The first thread to be half way signals the host,
  * while all of them are at it.
  */
-#include "guest_work.h"
+#include "work.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,13 +18,13 @@
 #include <sys/sysinfo.h>
 #include <time.h>
 
-#include "guest_signal.h"
+#include "signal_port.h"
 
 #define CPUS_MAX     8
-#define ROUNDS       40
+#define ROUNDS       80
 #define ROUND_SIGNAL 20 /* the first thread to come here signals */
 #define WORDS        32768
-#define SLEEP_NS     10000000L
+#define SLEEP_NS     30000000L
 
 struct worker {
 	pthread_t thread;

@@ -2,7 +2,7 @@
 /*
  * ACPI events and entropy, as a guest's user space sees them.
  */
-#include "guest_events.h"
+#include "events.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,18 +11,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "guest_signal.h"
+#include "firmware.h"
+#include "hex.h"
+#include "signal_port.h"
 
-#define WAIT_MS           10000
-#define GENERATION_ID_GPA 0xff000 /* LINUX_GENERATION_ID_GPA of the host's loader */
-#define PAGE              4096
-#define ENTROPY_BYTES     8
+#define WAIT_MS       10000
+#define ENTROPY_BYTES 8
 
 static void say_error(const char *what)
 {
@@ -53,51 +51,24 @@ void guest_power_button(void)
 	(void)close(input);
 }
 
-/* How many interrupts the device for generic events has had, on all CPUs. */
-static unsigned long count_events(void)
-{
-	FILE *file = fopen("/proc/interrupts", "r");
-	unsigned long sum = 0;
-	char line[1024];
-
-	while (file && fgets(line, sizeof(line), file)) {
-		char *field = strchr(line, ':'), *end;
-
-		if (!field || !strstr(line, "ACPI:Ged"))
-			continue;
-		for (field++;; field = end) {
-			unsigned long value = strtoul(field, &end, 10);
-
-			if (end == field)
-				break;
-			sum += value;
-		}
-	}
-	if (file)
-		(void)fclose(file);
-	return sum;
-}
-
 void guest_generation_id(void)
 {
 	const struct timespec pause = { .tv_nsec = 20000000 };
-	int memory = open("/dev/mem", O_RDONLY | O_CLOEXEC);
-	const volatile uint64_t *id = MAP_FAILED;
-	unsigned long events = count_events();
-	uint64_t before;
+	uint8_t before[GENERATION_ID_SIZE], after[GENERATION_ID_SIZE];
+	char old[2 * GENERATION_ID_SIZE + 1], new[2 * GENERATION_ID_SIZE + 1];
+	unsigned long events = firmware_events();
+	int result = firmware_generation_id(before);
 
-	if (memory >= 0)
-		id = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, memory, GENERATION_ID_GPA);
-	if (id == MAP_FAILED) {
-		say_error("/dev/mem");
-		return;
-	}
-	before = id[0];
 	guest_signal(GUEST_EVENT_GENERATION_ID);
-	for (int waited = 0; waited < WAIT_MS / 20 && count_events() == events; waited++)
+	for (int waited = 0; waited < WAIT_MS / 20 && firmware_events() == events; waited++)
 		(void)nanosleep(&pause, NULL);
-	printf("guest: generation id %016llx to %016llx, %lu events\n", (unsigned long long)before,
-	       (unsigned long long)id[0], count_events() - events);
+	if (result == 0)
+		result = firmware_generation_id(after);
+	if (result < 0)
+		printf("guest: /dev/mem: %s\n", strerror(-result));
+	else
+		printf("guest: generation id %s to %s, %lu events\n", hex_text(before, sizeof(before), old),
+		       hex_text(after, sizeof(after), new), firmware_events() - events);
 }
 
 void guest_entropy(void)

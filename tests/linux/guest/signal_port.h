@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events that a test guest signals to its host, by the signal port.
+ * What a test guest signals to its host, by the signal port.
  */
-#ifndef EMBER_TESTS_LINUX_GUEST_SIGNAL_H
-#define EMBER_TESTS_LINUX_GUEST_SIGNAL_H
+#ifndef EMBER_TESTS_LINUX_GUEST_SIGNAL_PORT_H
+#define EMBER_TESTS_LINUX_GUEST_SIGNAL_PORT_H
 
 enum guest_event {
+	GUEST_READY = 0,
 	GUEST_EVENT_SNAPSHOT = 1,      /* take a snapshot, if you were told to */
 	GUEST_EVENT_POWER_BUTTON = 2,  /* press my power button */
 	GUEST_EVENT_GENERATION_ID = 3, /* give me a new generation ID */

@@ -3,26 +3,25 @@
  * The init of test guests: linked statically, alone in its initramfs but for kernel modules.
  *
  * It loads the modules that "ember.modules=a,b" on the kernel's command line names (/modules/a.ko, ...), reports what
- * it sees, does the jobs that "ember.do=a,b" names, and ends as "ember.end=" asks: poweroff, reboot, panic, or triple
- * (a triple fault, with reboot=t on the command line).
+ * it sees, does the jobs that "ember.do=a,b" names, and ends as "ember.end=" asks (see end.h).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "guest_disk.h"
-#include "guest_events.h"
-#include "guest_work.h"
-
-#define CMDLINE_MAX 4096
+#include "agent.h"
+#include "arguments.h"
+#include "disk.h"
+#include "end.h"
+#include "events.h"
+#include "network.h"
+#include "work.h"
 
 static void say_error(const char *what)
 {
@@ -37,23 +36,6 @@ static void mount_all(void)
 		say_error("/sys");
 	if (mount("devtmpfs", "/dev", "devtmpfs", 0, NULL) < 0 && errno != EBUSY)
 		say_error("/dev");
-}
-
-/* The value of "key=value" on the kernel's command line; empty where it is not there. */
-static void find_argument(const char *key, char *ret_value, size_t size)
-{
-	static char cmdline[CMDLINE_MAX];
-	FILE *file = fopen("/proc/cmdline", "r");
-	size_t length = file ? fread(cmdline, 1, sizeof(cmdline) - 1, file) : 0;
-	char *word, *rest = cmdline;
-
-	ret_value[0] = '\0';
-	cmdline[length] = '\0';
-	if (file)
-		(void)fclose(file);
-	while ((word = strsep(&rest, " \n")))
-		if (strncmp(word, key, strlen(key)) == 0 && word[strlen(key)] == '=')
-			(void)snprintf(ret_value, size, "%s", word + strlen(key) + 1);
 }
 
 static void load_module(const char *name)
@@ -74,7 +56,7 @@ static void load_modules(void)
 	char names[512];
 	char *name, *rest = names;
 
-	find_argument("ember.modules", names, sizeof(names));
+	guest_argument("ember.modules", names, sizeof(names));
 	while ((name = strsep(&rest, ",")))
 		if (*name)
 			load_module(name);
@@ -89,12 +71,13 @@ static void do_jobs(void)
 	} jobs[] = {
 		{ "work", guest_work },           { "disk", guest_disk },
 		{ "button", guest_power_button }, { "generation", guest_generation_id },
-		{ "entropy", guest_entropy },
+		{ "entropy", guest_entropy },     { "network", guest_network },
+		{ "agent", guest_agent },
 	};
 	char names[128];
 	char *name, *rest = names;
 
-	find_argument("ember.do", names, sizeof(names));
+	guest_argument("ember.do", names, sizeof(names));
 	while ((name = strsep(&rest, ",")))
 		for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
 			if (strcmp(name, jobs[i].name) == 0)
@@ -113,11 +96,6 @@ int main(void)
 	(void)fflush(stdout);
 
 	do_jobs();
-	find_argument("ember.end", end, sizeof(end));
-	sync();
-	if (strcmp(end, "poweroff") == 0)
-		(void)reboot(RB_POWER_OFF);
-	else if (strcmp(end, "panic") != 0)
-		(void)reboot(RB_AUTOBOOT);
-	return 0; /* an init that ends is a panic */
+	guest_argument("ember.end", end, sizeof(end));
+	guest_end(end);
 }

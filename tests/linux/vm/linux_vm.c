@@ -3,8 +3,10 @@
  * Boots a Linux kernel on a machine of the devices library, with ACPI tables, and says how it ended.
  *
  *     linux_vm --kernel FILE [--entry bzimage|elf64|pvh] [--initrd FILE] [--cmdline TEXT] [--vcpus N] [--memory MIB]
- *              [--disk IMAGE [--overlay FILE]] [--rng] [--timeout SECONDS] [--snapshot FOLDER]
- *     linux_vm --restore FOLDER [--disk IMAGE [--overlay FILE]] [--rng] [--timeout SECONDS]
+ *              [--disk IMAGE [--overlay FILE]] [--rng] [--vsock SOCKET] [--tap NAME] [--timeout SECONDS]
+ *              [--snapshot FOLDER]
+ *     linux_vm --restore FOLDER [--disk IMAGE [--overlay FILE]] [--rng] [--vsock SOCKET] [--tap NAME]
+ *              [--timeout SECONDS]
  *
  * The guest's console goes to stdout. The last line is "linux_vm: END after MS ms", where END is what
  * machine_exit_name() gives ("power_off", "reset", ...), or timeout; the exit status is 0 for all but timeout. A bzImage
@@ -22,8 +24,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "../guest/signal_port.h"
 #include "devices/power.h"
-#include "guest_signal.h"
 #include "kvm/monotonic.h"
 #include "linux_vm.h"
 
@@ -170,6 +172,8 @@ static struct options parse_options(int argc, char **argv)
 		{ "disk", required_argument, NULL, 'd' },
 		{ "overlay", required_argument, NULL, 'o' },
 		{ "rng", no_argument, NULL, 'g' },
+		{ "vsock", required_argument, NULL, 'V' },
+		{ "tap", required_argument, NULL, 'T' },
 		{ 0 },
 	};
 	struct options options = { .cmdline = "console=ttyS0", .vcpus = 1, .memory_mib = 256, .timeout_s = 60 };
@@ -211,6 +215,12 @@ static struct options parse_options(int argc, char **argv)
 		case 'o':
 			options.overlay = optarg;
 			break;
+		case 'V':
+			options.vsock = optarg;
+			break;
+		case 'T':
+			options.tap = optarg;
+			break;
 		case 'g':
 			options.rng = true;
 			break;
@@ -232,6 +242,8 @@ static struct machine *build(const struct kvm_host *host, const struct options *
 		.memory_size = options->memory_mib * MIB,
 		.disks = options->disk != NULL,
 		.rngs = options->rng,
+		.vsocks = options->vsock != NULL,
+		.nets = options->tap != NULL,
 	};
 	const struct machine_callbacks callbacks = {
 		.opaque = run, .signalled = on_signal, .output_ready = on_output, .exited = on_exited

@@ -4,7 +4,7 @@
  *
  * What is read back at the end comes from the disk, not from the page cache: the file system was unmounted in between.
  */
-#include "guest_disk.h"
+#include "disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,15 +14,17 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "guest_signal.h"
+#include "signal_port.h"
 
-#define DISK   "/dev/vda"
-#define FOLDER "/mnt"
-#define SOURCE FOLDER "/source"
-#define COPY   FOLDER "/copy"
-#define CHUNK  65536
+#define DISK     "/dev/vda"
+#define FOLDER   "/mnt"
+#define SOURCE   FOLDER "/source"
+#define COPY     FOLDER "/copy"
+#define CHUNK    65536
+#define PAUSE_NS 25000000
 
 static char chunk[CHUNK];
 
@@ -43,6 +45,7 @@ static int mount_disk(void)
 
 static int copy_chunks(int from, int to, off_t size)
 {
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 	bool signalled = false;
 	off_t done = 0;
 	ssize_t got;
@@ -51,7 +54,10 @@ static int copy_chunks(int from, int to, off_t size)
 		if (write(to, chunk, (size_t)got) != got)
 			return say_error("write");
 		done += got;
-		/* Some of it is durable, some is being written back, the rest is to come. */
+		/*
+		 * Some of it is durable, some is being written back, the rest is to come: slowly, so that whoever takes
+		 * the snapshot comes in time.
+		 */
 		if (!signalled && done >= size / 4 && fdatasync(to) < 0)
 			return say_error("fdatasync");
 		if (!signalled && done >= size / 2) {
@@ -59,6 +65,8 @@ static int copy_chunks(int from, int to, off_t size)
 			guest_signal(GUEST_EVENT_SNAPSHOT);
 			signalled = true;
 		}
+		if (signalled)
+			(void)nanosleep(&pause, NULL);
 	}
 	if (got < 0 || fsync(to) < 0)
 		return say_error("copy");
