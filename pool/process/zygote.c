@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <linux/sched.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -165,6 +166,19 @@ static long number_argument(const char *text)
 	return number;
 }
 
+/*
+ * For the children: all threads of a worker share one arena of malloc(3). The first time that an arena of a thread's own
+ * could shrink, glibc reads /proc/sys/vm/overcommit_memory to find out whether it may, and no filter lets a worker open
+ * anything: a guest that ended enough streams at once would end its worker.
+ */
+static void share_one_arena(void)
+{
+#ifndef EMBER_SANITIZE /* whose allocator has no arenas, and takes no options */
+	if (mallopt(M_ARENA_MAX, 1) == 0)
+		fail(-EINVAL, "malloc", "the allocator does not take one arena");
+#endif
+}
+
 int pool_zygote_main(int argc, char **argv)
 {
 	static struct zygote zygote;
@@ -178,6 +192,7 @@ int pool_zygote_main(int argc, char **argv)
 	zygote.gid = (gid_t)number_argument(argv[4]);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != zygote.parent)
 		return EXIT_STATUS_CHANNEL_LOST;
+	share_one_arena();
 	zygote.title = argv[0];
 	zygote.title_size = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) - argv[0]);
 	(void)prctl(PR_SET_NAME, ZYGOTE_TITLE);

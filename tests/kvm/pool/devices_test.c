@@ -25,6 +25,8 @@ GUEST_IMAGE(virtio_copy);
 GUEST_IMAGE(virtio_use);
 GUEST_IMAGE(virtio_vsock);
 
+#define STREAMS 100 /* each with a buffer of 64 KiB in the worker */
+
 static struct harness harness;
 
 static void set_up(void)
@@ -331,6 +333,42 @@ Test(pool_devices, streams_go_both_ways_and_a_flood_of_them_harms_nobody)
 	/* Thousands are asked for and dropped; the supervisor sees what tokens allow, and the worker lives. */
 	harness_wait_signal(&harness, &vm, 3, 1);
 	cr_assert_eq(harness.events[POOL_EVENT_WORKER_LIED], 0, "%s", harness.last_error);
+	stream = connect_to_guest(&address, address_size);
+	cr_assert_eq(write(stream, "hello", 5), 5);
+	expect(stream, "hello");
+	(void)close(stream);
+}
+
+/* What streams take of memory goes back to the host when they end together: the worker may open nothing for that. */
+Test(pool_devices, streams_that_end_at_once_end_nobody_else)
+{
+	struct machine_shape shape = harness_shape(1, 16);
+	struct sockaddr_un address;
+	socklen_t address_size;
+	struct pool_devices devices = { .has_vsock = true,
+					.vsock = { .listener = listen_somewhere(&address, &address_size), .cid = 42 } };
+	static struct started_vm vm;
+	int streams[STREAMS], stream;
+
+	shape.vsocks = 1;
+	harness_boot_image(&harness, &shape, &devices, virtio_vsock_image, virtio_vsock_image_size, &vm);
+	(void)close(devices.vsock.listener);
+	cr_assert_eq(vm.result.status, POOL_OK, "%s", vm.result.detail.text);
+	answer_ping(&vm);
+	wait_connect(&vm, 2);
+	cr_assert_eq(pool_vm_vsock_connected(vm.vm, vm.connect_cookie, -1), 0);
+	harness_wait_signal(&harness, &vm, 3, 1);
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < STREAMS; i++) {
+			streams[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+			cr_assert_eq(connect(streams[i], (const struct sockaddr *)&address, address_size), 0);
+		}
+		stream = connect_to_guest(&address, address_size); /* those before it have been taken */
+		for (int i = 0; i < STREAMS; i++)
+			(void)close(streams[i]);
+		(void)close(stream);
+	}
 	stream = connect_to_guest(&address, address_size);
 	cr_assert_eq(write(stream, "hello", 5), 5);
 	expect(stream, "hello");
