@@ -152,7 +152,20 @@ static int count_available(struct virtqueue *queue, uint16_t *ret_count)
 	return 0;
 }
 
-/* As count_available(), and where there is none, ask for a notification (section 2.7.10) and look again. */
+/* Ask for a notification when the driver adds to a ring that ends at `end` (section 2.7.10). */
+static int arm(struct virtqueue *queue, uint16_t end)
+{
+	if (!queue->event_index)
+		return 0;
+	if (store_index(queue, queue->used + USED_RING + (uint64_t)queue->size * sizeof(struct vring_used_elem), end) <
+	    0)
+		return broken(queue, "the used ring lies outside memory");
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return 0;
+}
+
+/* As count_available(), and where there is none, ask for a notification and look again. */
 static int count_available_or_arm(struct virtqueue *queue, uint16_t *ret_count)
 {
 	int r;
@@ -161,12 +174,33 @@ static int count_available_or_arm(struct virtqueue *queue, uint16_t *ret_count)
 	if (r < 0 || *ret_count > 0 || !queue->event_index)
 		return r;
 
-	if (store_index(queue, queue->used + USED_RING + (uint64_t)queue->size * sizeof(struct vring_used_elem),
-			queue->next_available) < 0)
-		return broken(queue, "the used ring lies outside memory");
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	r = arm(queue, queue->next_available);
+	return r < 0 ? r : count_available(queue, ret_count);
+}
 
-	return count_available(queue, ret_count);
+int virtqueue_available_end(struct virtqueue *queue, uint16_t *ret_end)
+{
+	uint16_t count = 0;
+	int r = count_available(queue, &count);
+
+	if (r == 0)
+		*ret_end = (uint16_t)(queue->next_available + count);
+	return r;
+}
+
+int virtqueue_has_grown(struct virtqueue *queue, uint16_t end)
+{
+	uint16_t now = end;
+	int r;
+
+	if (!queue->ready)
+		return 0;
+	r = virtqueue_available_end(queue, &now);
+	if (r == 0 && now == end)
+		r = arm(queue, end);
+	if (r == 0 && now == end)
+		r = virtqueue_available_end(queue, &now);
+	return r < 0 ? r : now != end;
 }
 
 /* A table of descriptors: the queue's own, or one that a descriptor refers to. */

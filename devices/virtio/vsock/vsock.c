@@ -8,7 +8,8 @@
  *
  * Streams do not survive a snapshot: in a machine that was restored there are none, and its guest is told so by an
  * event, upon which its driver ends its sockets and reads its CID anew. The machine that the snapshot was taken of goes
- * on with them.
+ * on with them. New streams wait until the driver has given the event's buffer back, and so has done that: it would end
+ * them with the old ones, or answer under its old CID.
  */
 #include "devices/virtio/vsock/vsock.h"
 
@@ -107,6 +108,7 @@ static void vsock_reset(struct virtio_device *device)
 
 	close_connections(vsock);
 	vsock->reset_pending = false;
+	vsock->reset_unheard = false;
 }
 
 void virtio_vsock_connected(struct virtio_vsock *vsock, uint64_t cookie, int socket)
@@ -156,7 +158,9 @@ static int vsock_restore(struct device *device, const void *saved, struct error_
 		return r;
 
 	pthread_mutex_lock(&vsock->virtio.lock);
-	vsock->reset_pending = vsock->virtio.status & VIRTIO_CONFIG_S_DRIVER_OK;
+	vsock->reset_unheard = false;
+	vsock->reset_pending = (vsock->virtio.status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+			       vsock->virtio.queues[VSOCK_QUEUE_EVENT].ready;
 	pthread_mutex_unlock(&vsock->virtio.lock);
 	return 0;
 }

@@ -27,7 +27,9 @@ struct virtio_vsock {
 	struct virtio_device virtio;
 	struct virtio_vsock_config config;
 	struct virtio_vsock_options options;
-	bool reset_pending; /* the guest is to be told that its streams are gone */
+	bool reset_pending;    /* the guest is to be told that its streams are gone */
+	bool reset_unheard;    /* it was told, and has not taken note yet */
+	uint16_t events_ended; /* where its ring of buffers for events ended when it was told */
 	uint32_t next_port;
 	uint64_t next_cookie;
 	uint32_t next_connection; /* whose turn it is to send */

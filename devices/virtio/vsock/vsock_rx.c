@@ -189,6 +189,10 @@ static bool send_event(struct virtio_vsock *vsock)
 	if (!vsock->reset_pending || !virtio_may_serve(device) ||
 	    virtio_pop(device, VSOCK_QUEUE_EVENT, &vsock->chain) == 0)
 		return false;
+	if (virtqueue_available_end(&device->queues[VSOCK_QUEUE_EVENT], &vsock->events_ended) < 0) {
+		virtio_fail(device, device->queues[VSOCK_QUEUE_EVENT].fault);
+		return false;
+	}
 
 	virtqueue_cursor_writable(&cursor, &device->queues[VSOCK_QUEUE_EVENT], &vsock->chain);
 	if (virtqueue_cursor_write(&cursor, &event, sizeof(event)) != sizeof(event)) {
@@ -196,8 +200,27 @@ static bool send_event(struct virtio_vsock *vsock)
 		return false;
 	}
 	vsock->reset_pending = false;
+	vsock->reset_unheard = true;
 	virtio_push(device, VSOCK_QUEUE_EVENT, vsock->chain.head, sizeof(event));
 	return true;
+}
+
+/* Does the guest know that the streams of its former life are gone? It gives a buffer back when it has seen to that. */
+static bool knows_of_reset(struct virtio_vsock *vsock)
+{
+	struct virtqueue *events = &vsock->virtio.queues[VSOCK_QUEUE_EVENT];
+	int r;
+
+	if (vsock->reset_pending || !virtio_may_serve(&vsock->virtio))
+		return false;
+	if (!vsock->reset_unheard)
+		return true;
+
+	r = virtqueue_has_grown(events, vsock->events_ended);
+	if (r < 0)
+		virtio_fail(&vsock->virtio, events->fault);
+	vsock->reset_unheard = r != 1;
+	return r == 1;
 }
 
 bool vsock_send_to_guest(struct virtio_vsock *vsock)
@@ -205,6 +228,8 @@ bool vsock_send_to_guest(struct virtio_vsock *vsock)
 	bool done = send_event(vsock);
 
 	done |= send_refusals(vsock);
+	if (!knows_of_reset(vsock))
+		return done;
 	for (uint32_t i = 0; i < VSOCK_CONNECTIONS_MAX; i++) {
 		uint32_t turn = (vsock->next_connection + i) % VSOCK_CONNECTIONS_MAX;
 		struct vsock_connection *connection = &vsock->connections[turn];

@@ -482,7 +482,12 @@ Test(state, msrs_that_say_what_the_processor_is)
 	if (!msr_find(&test_host()->msrs, 0x10a))
 		cr_skip_test("this host has no IA32_ARCH_CAPABILITIES");
 	cr_assert_eq(msr_get(from_fd(&trio), &msr, NULL), 0);
-	other = msr.entries[0].data ^ 1;
+	/* KVM takes what the host has, or less: the lowest bit less. */
+	if (msr.entries[0].data == 0) {
+		trio_free(&trio);
+		cr_skip_test("this host's IA32_ARCH_CAPABILITIES has no bit that could be taken away");
+	}
+	other = msr.entries[0].data & (msr.entries[0].data - 1);
 	msr.entries[0].data = other;
 	cr_assert_eq(msr_set(from_fd(&trio), &msr, &detail), 0, "%s", detail.text);
 	get(&trio);

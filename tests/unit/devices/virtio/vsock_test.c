@@ -486,8 +486,10 @@ Test(virtio_vsock, a_restored_guest_is_told_that_its_streams_are_gone)
 {
 	static uint8_t state[DEVICE_STATE_MAX];
 	struct error_detail detail = { 0 };
+	uint32_t before_port;
 	uint32_t host_port;
-	int before = vsock_guest_stream(&guest, 52, &host_port);
+	int before = vsock_guest_stream(&guest, 52, &before_port);
+	int waiting;
 	int after;
 
 	driver_pause(&guest.driver);
@@ -504,10 +506,22 @@ Test(virtio_vsock, a_restored_guest_is_told_that_its_streams_are_gone)
 	cr_assert_eq(ring_read32(&guest.rings[2], 0xf0000), VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
 	cr_assert_eq(driver_read(&guest.driver, VIRTIO_MMIO_CONFIG), GUEST_CID);
 
+	/* Whoever connects waits until the guest has taken note, which it shows by the buffer that it gives back. */
+	waiting = vsock_guest_connect(&guest);
+	cr_assert_eq(send(waiting, "CONNECT 54\n", 11, 0), 11);
+	for (int i = 0; i < 20; i++) {
+		vsock_guest_say(&guest, 52, before_port, VIRTIO_VSOCK_OP_RW, 0, "?", 1);
+		cr_assert_eq(vsock_guest_receive(&guest, NULL).op, VIRTIO_VSOCK_OP_RST);
+	}
+	ring_offer(&guest.rings[2], 0);
+	driver_write(&guest.driver, VIRTIO_MMIO_QUEUE_NOTIFY, 2);
+	cr_assert_eq(vsock_guest_receive(&guest, NULL).op, VIRTIO_VSOCK_OP_REQUEST);
+
 	after = vsock_guest_stream(&guest, 53, &host_port);
 	say(53, host_port, "at once");
 	assert_text(after, "at once");
 	close(after);
+	close(waiting);
 }
 
 Test(virtio_vsock, a_paused_device_keeps_its_streams)
