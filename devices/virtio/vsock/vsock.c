@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "devices/entropy.h"
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/vsock/vsock_private.h"
 
@@ -159,8 +160,8 @@ static int vsock_restore(struct device *device, const void *saved, struct error_
 
 	pthread_mutex_lock(&vsock->virtio.lock);
 	vsock->reset_unheard = false;
-	vsock->reset_pending = (vsock->virtio.status & VIRTIO_CONFIG_S_DRIVER_OK) &&
-			       vsock->virtio.queues[VSOCK_QUEUE_EVENT].ready;
+	vsock->reset_pending =
+		(vsock->virtio.status & VIRTIO_CONFIG_S_DRIVER_OK) && vsock->virtio.queues[VSOCK_QUEUE_EVENT].ready;
 	pthread_mutex_unlock(&vsock->virtio.lock);
 	return 0;
 }
@@ -226,6 +227,9 @@ struct virtio_device *virtio_vsock_device(struct virtio_vsock *vsock)
 int virtio_vsock_configure(struct virtio_vsock *vsock, const struct virtio_vsock_options *options,
 			   struct error_detail *detail)
 {
+	uint32_t port;
+	int r;
+
 	if (options->guest_cid < VSOCK_CID_MIN || options->guest_cid == UINT32_MAX) {
 		error_detail_set(detail, "cid: %u is no guest's", options->guest_cid);
 		return -EINVAL;
@@ -235,7 +239,18 @@ int virtio_vsock_configure(struct virtio_vsock *vsock, const struct virtio_vsock
 		return -EBUSY;
 	}
 
+	/*
+	 * Ports begin at a random place: the guest of a snapshot may still hold the sockets of its former streams when the
+	 * first new one comes, and must not take it for one of them.
+	 */
+	r = entropy_fill(&port, sizeof(port));
+	if (r < 0) {
+		error_detail_set(detail, "getrandom: %s", strerrordesc_np(-r));
+		return r;
+	}
+
 	/* The thread looks at none of this before there is a driver, which needs a device that is present. */
+	vsock->next_port = VSOCK_PORT_FIRST + port % (UINT32_MAX - VSOCK_PORT_FIRST);
 	vsock->options = *options;
 	vsock->config.guest_cid = options->guest_cid;
 	return virtio_present(&vsock->virtio, 0, (const uint8_t *)&vsock->config, sizeof(vsock->config));

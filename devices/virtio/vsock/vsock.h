@@ -47,7 +47,7 @@ struct virtio_device *virtio_vsock_device(struct virtio_vsock *vsock);
  *
  * options  copied
  *
- * Returns 0, -EBUSY (it is configured already), or -EINVAL with the reason in detail.
+ * Returns 0, -EBUSY (it is configured already), -EINVAL, or -errno of getrandom(2), with the reason in detail.
  */
 int virtio_vsock_configure(struct virtio_vsock *vsock, const struct virtio_vsock_options *options,
 			   struct error_detail *detail);

@@ -14,15 +14,12 @@
 #include "devices/virtio/vsock/vsock_private.h"
 
 #define WATCH_LISTENER 1
-#define PORT_FIRST     (UINT32_C(1) << 30) /* of those given to peers; below are those that services have */
 
 /* A port of the host's that is in no stream's name. */
 static uint32_t choose_port(struct virtio_vsock *vsock, uint32_t guest_port)
 {
 	do {
-		vsock->next_port = vsock->next_port < UINT32_MAX - 1 ? vsock->next_port + 1 : PORT_FIRST;
-		if (vsock->next_port < PORT_FIRST)
-			vsock->next_port = PORT_FIRST;
+		vsock->next_port = vsock->next_port < UINT32_MAX - 1 ? vsock->next_port + 1 : VSOCK_PORT_FIRST;
 	} while (vsock_find(vsock, guest_port, vsock->next_port));
 
 	return vsock->next_port;

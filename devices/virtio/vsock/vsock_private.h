@@ -14,7 +14,8 @@
 #define VSOCK_QUEUE_EVENT 2
 
 #define VSOCK_CID_HOST   2
-#define VSOCK_RESETS_MAX 64 /* packets refused, whose sender is not told yet */
+#define VSOCK_PORT_FIRST (UINT32_C(1) << 30) /* of those given to peers; below are those that services have */
+#define VSOCK_RESETS_MAX 64                  /* packets refused, whose sender is not told yet */
 
 /* A packet from the guest that belongs to nothing: its ports, as the guest wrote them. */
 struct vsock_refusal {
@@ -30,7 +31,7 @@ struct virtio_vsock {
 	bool reset_pending;    /* the guest is to be told that its streams are gone */
 	bool reset_unheard;    /* it was told, and has not taken note yet */
 	uint16_t events_ended; /* where its ring of buffers for events ended when it was told */
-	uint32_t next_port;
+	uint32_t next_port;    /* from VSOCK_PORT_FIRST to UINT32_MAX - 1 */
 	uint64_t next_cookie;
 	uint32_t next_connection; /* whose turn it is to send */
 	uint32_t refusal_count;

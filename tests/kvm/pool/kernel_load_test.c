@@ -150,8 +150,7 @@ Test(kernel_load, an_elf_is_its_own)
 
 Test(kernel_load, what_cannot_be_unpacked_unpacks_itself)
 {
-	static const char payloads[][17] = { "BZh91AY&SY", "\x5d\x00\x00\x80", "\x89LZO\x00\x0d",
-						"whatever this is" };
+	static const char payloads[][17] = { "BZh91AY&SY", "\x5d\x00\x00\x80", "\x89LZO\x00\x0d", "whatever this is" };
 
 	for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
 		struct built_image built = build_bzimage(payloads[i], 16);
