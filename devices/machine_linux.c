@@ -78,6 +78,8 @@ static int load(struct guest_memory *memory, struct linux_boot *boot, struct lin
 	boot->setup_data = &setup_data;
 	boot->setup_data_count = boot->entry != KERNEL_ENTRY_PVH;
 	r = linux_boot_load(memory, boot, ret_start, detail);
+	boot->setup_data = NULL;
+	boot->setup_data_count = 0;
 	explicit_bzero(seed, sizeof(seed));
 	return r;
 }

@@ -36,15 +36,15 @@ struct virtqueue_chain {
 };
 
 struct virtqueue {
-	/* The device's: set once by virtqueue_init(). */
-	struct guest_memory *memory;
-	uint16_t size_max; /* a power of two, at most VIRTQUEUE_SIZE_MAX */
+	struct guest_memory *memory; /* set once by virtqueue_init(), as size_max is */
+	const char *fault;           /* static text: why the last -EBADMSG or -EINVAL; NULL before any */
 
 	/* The driver's settings, not trusted until virtqueue_enable(). */
 	uint64_t descriptors; /* guest-physical addresses of the three areas */
 	uint64_t available;
 	uint64_t used;
-	uint32_t size; /* descriptors */
+	uint32_t size;     /* descriptors */
+	uint16_t size_max; /* a power of two, at most VIRTQUEUE_SIZE_MAX */
 	bool ready;
 
 	/* What was negotiated. */
@@ -56,8 +56,6 @@ struct virtqueue {
 	uint16_t next_used;      /* the next place in the used ring */
 	uint16_t signalled;      /* next_used when the driver was last asked whether it wants an interrupt */
 	bool signalled_valid;
-
-	const char *fault; /* static text: why the last -EBADMSG or -EINVAL; NULL before any */
 };
 
 /* A queue that no driver has set up yet. size_max: see the structure. */

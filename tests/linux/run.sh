@@ -33,7 +33,7 @@ guest_modules=(drivers/misc/pvpanic/pvpanic drivers/misc/pvpanic/pvpanic-mmio dr
 	net/vmw_vsock/vmw_vsock_virtio_transport_common net/vmw_vsock/vmw_vsock_virtio_transport)
 
 # Of the build: what the outer machine is there for.
-programs=(bin/emberd bin/emberctl bin/ember-bench tests/linux_check tests/linux_vm)
+programs=(bin/emberd bin/emberctl bin/ember-bench tests/linux_check)
 
 fail()
 {
