@@ -192,6 +192,8 @@ static void expect_image_refused(const char *named, struct built_image *image)
 
 DAEMON_TEST(kernels, bad_files_are_refused_with_a_reason)
 {
+	static const char no_elf[32] = "\x7f"
+				       "ELF, it says, and is none";
 	struct built_image built = build_elf();
 
 	built.size = 0;
@@ -214,9 +216,7 @@ DAEMON_TEST(kernels, bad_files_are_refused_with_a_reason)
 	built = bzimage(PACKER_ZSTD);
 	built.size -= 64;
 	expect_image_refused("kernel", &built);
-	built = build_bzimage("\x7f"
-			      "ELF, it says, and is none",
-			      32);
+	built = build_bzimage(no_elf, sizeof(no_elf));
 	expect_image_refused("in its payload", &built);
 	built = build_bzimage("BZh91AY&SY", 10);
 	built_header(&built)->xloadflags = 0;
