@@ -12,13 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "devices/fw_cfg.h"
 #include "devices/machine.h"
 #include "devices/virtio/rate_limit.h"
+#include "kvm/linux/boot.h"
 #include "kvm/linux/kernel_image.h"
 
-#define POOL_SERIAL_SIZE   21   /* bytes of a disk's id, with the terminating NUL */
-#define POOL_CMDLINE_SIZE  4096 /* bytes of a kernel's command line, with the terminating NUL */
-#define POOL_METADATA_SIZE 3072 /* bytes of the metadata document at most */
+#define POOL_SERIAL_SIZE   21                      /* bytes of a disk's id, with the terminating NUL */
+#define POOL_CMDLINE_SIZE  (LINUX_CMDLINE_MAX + 1) /* bytes of a kernel's command line, with the terminating NUL */
+#define POOL_METADATA_SIZE FW_CFG_METADATA_SIZE    /* bytes of the metadata document at most */
 
 struct pool_drive {
 	int image;              /* open for reading; for writing too where it is written in place */

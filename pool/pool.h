@@ -23,6 +23,7 @@
 #include "pool/devices.h"
 #include "pool/message.h"
 #include "pool/slot.h"
+#include "snapshot/capture.h"
 
 struct pool;
 struct pool_vm;
@@ -192,12 +193,6 @@ struct pool_vm_callbacks {
 	void (*gone)(void *opaque, const char *reason, const char *detail);
 };
 
-/* What time it is for a guest that is restored. */
-enum pool_clock {
-	POOL_CLOCK_CONTINUE = 0, /* it goes on where the snapshot stopped it */
-	POOL_CLOCK_HOST,         /* it jumps to the host's time */
-};
-
 struct pool_start {
 	bool restore; /* else boot */
 	bool paused;  /* do not let it run yet */
@@ -209,7 +204,7 @@ struct pool_start {
 	const struct pool_kernel *kernel; /* boot: a Linux kernel instead of a flat image; copied; NULL: none */
 	int memory;                       /* restore: memory.snap; duplicated */
 	int state;                        /* restore: sealed struct vm_state; duplicated */
-	enum pool_clock clock;            /* restore */
+	enum inject_clock clock;          /* restore */
 	const struct pool_devices *devices; /* what the shape says, as many of each kind; copied; NULL: none */
 	struct pool_vm_callbacks callbacks;
 };

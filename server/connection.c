@@ -33,11 +33,6 @@
 #define TURN_NS             (2 * NANOSECONDS_PER_MS)
 #define HALF_CLOSED_POLL_MS 200
 
-uint64_t connection_number(const struct connection *connection)
-{
-	return connection->number;
-}
-
 bool connection_is_slow(const struct connection *connection)
 {
 	return evbuffer_get_length(connection->output) > connection->server->config.output_pause_bytes;

@@ -35,9 +35,6 @@ struct connection_lease {
  */
 void connection_accept(struct server *server, int socket);
 
-/* 1, 2, ...: "connection" in log lines. */
-uint64_t connection_number(const struct connection *connection);
-
 /* Bind something to the connection's life. */
 void connection_lease_add(struct connection *connection, struct connection_lease *lease);
 

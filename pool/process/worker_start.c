@@ -21,8 +21,6 @@
 
 #define ENTRY_WAIT_NS UINT64_C(1000000000)
 
-_Static_assert(POOL_METADATA_SIZE <= FW_CFG_METADATA_SIZE, "metadata fit the guest's file");
-
 static void no_phases(struct message_phases *phases)
 {
 	memset(phases, 0, sizeof(*phases));

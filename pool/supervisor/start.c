@@ -319,7 +319,7 @@ int start_tell(const struct pool_start *start, struct process *process, uint64_t
 	const struct message_start message = {
 		.entry = (uint32_t)start->entry,
 		.paused = start->paused,
-		.jump_clock = start->clock == POOL_CLOCK_HOST,
+		.jump_clock = start->clock == INJECT_CLOCK_HOST,
 	};
 	const int files[2] = { start->memory, start->state };
 	struct row row = { .process = process, .request = request };

@@ -43,7 +43,7 @@ static void start_from(struct start *start, struct catalog_entry *entry)
 	start->entry = entry;
 	start->wanted.restore = true;
 	start->wanted.paused = !param_bool(start->params, "resume");
-	start->wanted.clock = strcmp(clock, "host") == 0 ? POOL_CLOCK_HOST : POOL_CLOCK_CONTINUE;
+	start->wanted.clock = strcmp(clock, "host") == 0 ? INJECT_CLOCK_HOST : INJECT_CLOCK_CONTINUE;
 	start->wanted.shape = summary->shape;
 	start->wanted.memory = catalog_entry_memory(entry);
 	start->wanted.state = catalog_entry_state(entry);

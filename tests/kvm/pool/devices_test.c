@@ -308,21 +308,28 @@ static void answer_ping(struct started_vm *vm)
 	(void)close(ends[0]);
 }
 
-Test(pool_devices, streams_go_both_ways_and_a_flood_of_them_harms_nobody)
+/* A VM whose guest calls the host, and echoes what comes by streams to it. */
+static void boot_streams(struct started_vm *vm, struct sockaddr_un *ret_address, socklen_t *ret_size)
 {
 	struct machine_shape shape = harness_shape(1, 16);
+	struct pool_devices devices = { .has_vsock = true,
+					.vsock = { .listener = listen_somewhere(ret_address, ret_size), .cid = 42 } };
+
+	shape.vsocks = 1;
+	harness_boot_image(&harness, &shape, &devices, virtio_vsock_image, virtio_vsock_image_size, vm);
+	(void)close(devices.vsock.listener);
+	cr_assert_eq(vm->result.status, POOL_OK, "%s", vm->result.detail.text);
+	answer_ping(vm);
+}
+
+Test(pool_devices, streams_go_both_ways_and_a_flood_of_them_harms_nobody)
+{
 	struct sockaddr_un address;
 	socklen_t address_size;
-	struct pool_devices devices = { .has_vsock = true,
-					.vsock = { .listener = listen_somewhere(&address, &address_size), .cid = 42 } };
 	static struct started_vm vm;
 	int stream;
 
-	shape.vsocks = 1;
-	harness_boot_image(&harness, &shape, &devices, virtio_vsock_image, virtio_vsock_image_size, &vm);
-	(void)close(devices.vsock.listener);
-	cr_assert_eq(vm.result.status, POOL_OK, "%s", vm.result.detail.text);
-	answer_ping(&vm);
+	boot_streams(&vm, &address, &address_size);
 
 	wait_connect(&vm, 2);
 	cr_assert_eq(vm.connect_port, 5001);
@@ -342,19 +349,12 @@ Test(pool_devices, streams_go_both_ways_and_a_flood_of_them_harms_nobody)
 /* What streams take of memory goes back to the host when they end together: the worker may open nothing for that. */
 Test(pool_devices, streams_that_end_at_once_end_nobody_else)
 {
-	struct machine_shape shape = harness_shape(1, 16);
 	struct sockaddr_un address;
 	socklen_t address_size;
-	struct pool_devices devices = { .has_vsock = true,
-					.vsock = { .listener = listen_somewhere(&address, &address_size), .cid = 42 } };
 	static struct started_vm vm;
 	int streams[STREAMS], stream;
 
-	shape.vsocks = 1;
-	harness_boot_image(&harness, &shape, &devices, virtio_vsock_image, virtio_vsock_image_size, &vm);
-	(void)close(devices.vsock.listener);
-	cr_assert_eq(vm.result.status, POOL_OK, "%s", vm.result.detail.text);
-	answer_ping(&vm);
+	boot_streams(&vm, &address, &address_size);
 	wait_connect(&vm, 2);
 	cr_assert_eq(pool_vm_vsock_connected(vm.vm, vm.connect_cookie, -1), 0);
 	harness_wait_signal(&harness, &vm, 3, 1);

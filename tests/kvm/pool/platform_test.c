@@ -237,9 +237,9 @@ Test(pool_platform, a_restored_clock_goes_on_or_jumps_to_the_hosts)
 	start.memory = files[1];
 	start.state = harness_file(state, sizeof(*state));
 
-	start.clock = POOL_CLOCK_CONTINUE;
+	start.clock = INJECT_CLOCK_CONTINUE;
 	cr_assert_lt(clock_after(&start) - state->clock.clock, HOUR_NS);
-	start.clock = POOL_CLOCK_HOST;
+	start.clock = INJECT_CLOCK_HOST;
 	cr_assert_geq(clock_after(&start) - state->clock.clock, HOUR_NS);
 	free(state);
 }
