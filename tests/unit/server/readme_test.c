@@ -119,31 +119,56 @@ Test(readme, shows_every_option_of_the_configuration)
 	free(shape_options);
 }
 
-/* Does any test source define the test that the README calls suite::name? */
-static bool is_defined(const char *suite, const char *name)
+/* Does a text have the words, and right after them one of the ends? */
+static bool has_words(const char *text, const char *words, const char *ends)
 {
-	char *roots[] = { (char *)SOURCE_DIR "/tests", NULL };
-	char definition[256];
+	size_t length = strlen(words);
+
+	for (const char *at = strstr(text, words); at; at = strstr(at + 1, words))
+		if (at[length] && strchr(ends, at[length]))
+			return true;
+	return false;
+}
+
+/* Does a file below the folder, whose name ends so, have the words, and right after them one of the ends? */
+static bool is_in_files(const char *folder, const char *extension, const char *words, const char *ends)
+{
+	char *roots[] = { (char *)folder, NULL };
 	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	bool found = false;
 	FTSENT *entry;
 
 	cr_assert_not_null(tree);
-	(void)snprintf(definition, sizeof(definition), "(%s, %s", suite, name);
 	while (!found && (entry = fts_read(tree))) {
 		const char *end = strrchr(entry->fts_name, '.');
-		const char *at;
 		char *text;
 
-		if (entry->fts_info != FTS_F || !end || strcmp(end, ".c") != 0 || entry->fts_statp->st_size == 0)
+		if (entry->fts_info != FTS_F || !end || strcmp(end, extension) != 0 || entry->fts_statp->st_size == 0)
 			continue;
 		text = read_file(entry->fts_path);
-		at = strstr(text, definition);
-		found = at && (at[strlen(definition)] == ')' || at[strlen(definition)] == ',');
+		found = has_words(text, words, ends);
 		free(text);
 	}
 	(void)fts_close(tree);
 	return found;
+}
+
+/* Does any test source define the test that the README calls suite::name? */
+static bool is_defined(const char *suite, const char *name)
+{
+	char definition[256];
+
+	(void)snprintf(definition, sizeof(definition), "(%s, %s", suite, name);
+	return is_in_files(SOURCE_DIR "/tests", ".c", definition, "),");
+}
+
+/* Is there a function for the case that the README calls linux/name? */
+static bool is_case(const char *name)
+{
+	char definition[256];
+
+	(void)snprintf(definition, sizeof(definition), "\ncase_%s", name);
+	return is_in_files(SOURCE_DIR "/tests/linux/outer/cases", ".sh", definition, "(");
 }
 
 Test(readme, names_only_tests_that_exist)
@@ -164,5 +189,24 @@ Test(readme, names_only_tests_that_exist)
 		count++;
 	}
 	cr_expect_geq(count, 20, "the promises name %u tests", count);
+	free(text);
+}
+
+/* Whatever stands between "`linux/" and the next "`" is the name of a case. */
+Test(readme, names_only_linux_cases_that_exist)
+{
+	static const char begin[] = "`linux/";
+	char *text = readme();
+	unsigned count = 0;
+
+	for (char *at = strstr(text, begin); at; at = strstr(at, begin)) {
+		char name[160] = "";
+
+		at += strlen(begin);
+		(void)sscanf(at, "%159[^`]", name);
+		cr_expect(is_case(name), "no case is called linux/%s", name);
+		count++;
+	}
+	cr_expect_geq(count, 20, "the promises name %u cases", count);
 	free(text);
 }
