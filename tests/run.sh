@@ -8,7 +8,8 @@
 #   --quick        the release build only, and no clang-tidy
 #   --label LABEL  only the tests with that label: unit, kvm, linux, fuzz
 #
-# The last line is the sum of both builds, "N passed, N failed"; the exit status is 0 only if nothing failed.
+# The last line is the sum of both builds, "N passed, N failed", and what failed is named right before it; the exit status
+# is 0 only if nothing failed.
 # Tests of real virtual machines need /dev/kvm; EMBER_NO_KVM=1 leaves them out, and says which.
 
 set -euo pipefail
@@ -21,6 +22,7 @@ label=
 tidy=true
 passed=0
 failed=0
+failures=() # names
 
 fail()
 {
@@ -72,6 +74,12 @@ headline()
 	printf '\n== %s\n' "$*"
 }
 
+count_failure()
+{
+	failures+=("$1")
+	failed=$((failed + 1))
+}
+
 # check NAME COMMAND ARGUMENT...: a check outside ctest counts as one test.
 check()
 {
@@ -82,8 +90,7 @@ check()
 	if "$@"; then
 		passed=$((passed + 1))
 	else
-		echo "tests/run.sh: $name failed" >&2
-		failed=$((failed + 1))
+		count_failure "$name"
 	fi
 }
 
@@ -116,7 +123,7 @@ name_skipped_tests()
 # Runs the tests of one build, and adds ctest's own count of them to the sums.
 run_tests()
 {
-	local preset=$1 log status=0 counts
+	local preset=$1 log status=0 counts name
 	local options=()
 
 	[[ -z $label ]] || options+=(--label-regex "^$label\$")
@@ -128,10 +135,13 @@ run_tests()
 	headline "tests of $preset"
 	log=$(mktemp)
 	ctest --preset "$preset" --no-tests=ignore "${options[@]}" 2>&1 | tee "$log" || status=$?
+	while read -r name; do
+		failures+=("$name of $preset")
+	done < <(sed -n '/^The following tests FAILED:$/,$ s/^[[:space:]]*[0-9]* - \(.*\)$/\1/p' "$log")
 	counts=$(sed -n 's/^[0-9]*% tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$log")
 	rm -f "$log"
 	if [[ -z $counts ]]; then
-		((status == 0)) || failed=$((failed + 1))
+		((status == 0)) || count_failure "ctest of $preset"
 		return
 	fi
 	failed=$((failed + ${counts% *}))
@@ -154,5 +164,9 @@ for preset in "${builds[@]}"; do
 	run_tests "$preset"
 done
 
+if ((failed > 0)); then
+	headline "failed"
+	printf '  %s\n' "${failures[@]}"
+fi
 printf '\n%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0 && passed > 0))

@@ -45,17 +45,16 @@ struct virtqueue {
 	uint64_t used;
 	uint32_t size;     /* descriptors */
 	uint16_t size_max; /* a power of two, at most VIRTQUEUE_SIZE_MAX */
-	bool ready;
-
-	/* What was negotiated. */
-	bool indirect;    /* VIRTIO_F_INDIRECT_DESC */
-	bool event_index; /* VIRTIO_F_EVENT_IDX */
 
 	/* Progress. Indices run freely and wrap at 2^16, as the rings' own do. */
 	uint16_t next_available; /* the next chain to take */
 	uint16_t next_used;      /* the next place in the used ring */
 	uint16_t signalled;      /* next_used when the driver was last asked whether it wants an interrupt */
 	bool signalled_valid;
+
+	bool ready;       /* in use */
+	bool indirect;    /* negotiated: VIRTIO_F_INDIRECT_DESC */
+	bool event_index; /* negotiated: VIRTIO_F_EVENT_IDX */
 };
 
 /* A queue that no driver has set up yet. size_max: see the structure. */

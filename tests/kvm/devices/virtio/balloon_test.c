@@ -24,7 +24,6 @@
 #define PAGEMAP_FILE    (UINT64_C(1) << 61)
 
 GUEST_IMAGE(virtio_balloon);
-GUEST_IMAGE(virtio_balloon_hostile);
 
 static struct fixture source, target;
 
@@ -169,14 +168,6 @@ Test(machine_balloon, a_clone_goes_on_with_it)
 	cr_assert_eq(machine_run(source.machine), 0);
 	set_target(&source, 0, 2);
 	cr_assert_eq(ask(&source).statistics[VIRTIO_BALLOON_S_MEMFREE], 3);
-}
-
-Test(machine_balloon, a_hostile_guest_gets_errors)
-{
-	build(&source);
-	virtio_steps_boot(&source, virtio_balloon_hostile_image, virtio_balloon_hostile_image_size);
-	virtio_steps_wait_for_success(&source);
-	cr_assert_not(machine_has_exited(source.machine));
 }
 
 Test(machine_balloon, it_has_the_last_window)

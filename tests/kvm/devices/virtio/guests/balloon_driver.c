@@ -8,7 +8,7 @@ struct queue balloon_queues[4];
 
 bool balloon_start(void)
 {
-	if (!negotiate(BALLOON, F_STATISTICS | F_REPORTING))
+	if (!negotiate(BALLOON, F_STATISTICS | F_REPORTING | F_INDIRECT))
 		return false;
 	for (uint32_t i = 0; i < 4; i++) {
 		if (!set_queue(BALLOON, i, &balloon_queues[i]))

@@ -25,6 +25,11 @@ uint32_t get(unsigned int device, uint32_t offset)
 	return *(volatile uint32_t *)(WINDOWS + (uint64_t)device * WINDOW + offset);
 }
 
+uint8_t get8(unsigned int device, uint32_t offset)
+{
+	return *(volatile uint8_t *)(WINDOWS + (uint64_t)device * WINDOW + offset);
+}
+
 void set(unsigned int device, uint32_t offset, uint32_t value)
 {
 	*(volatile uint32_t *)(WINDOWS + (uint64_t)device * WINDOW + offset) = value;
@@ -57,21 +62,21 @@ bool negotiate(unsigned int device, uint64_t features)
 	return (get(device, STATUS) & S_FEATURES_OK) != 0;
 }
 
-static void set_address(unsigned int device, uint32_t offset, const volatile void *place)
+void set_address(unsigned int device, uint32_t offset, uint64_t gpa)
 {
-	set(device, offset, (uint32_t)(uint64_t)place);
-	set(device, offset + 4, (uint32_t)((uint64_t)place >> 32));
+	set(device, offset, (uint32_t)gpa);
+	set(device, offset + 4, (uint32_t)(gpa >> 32));
 }
 
 bool set_queue(unsigned int device, uint32_t number, struct queue *queue)
 {
-	for (size_t i = 0; i < sizeof(*queue); i++)
+	for (size_t i = 0; i < QUEUE_BYTES; i++)
 		((volatile uint8_t *)queue)[i] = 0;
 	set(device, QUEUE_SEL, number);
 	set(device, QUEUE_NUM, QUEUE_SIZE);
-	set_address(device, QUEUE_DESC, queue->descriptors);
-	set_address(device, QUEUE_AVAIL, &queue->avail_flags);
-	set_address(device, QUEUE_USED, &queue->used_flags);
+	set_address(device, QUEUE_DESC, (uint64_t)queue->descriptors);
+	set_address(device, QUEUE_AVAIL, (uint64_t)&queue->avail_flags);
+	set_address(device, QUEUE_USED, (uint64_t)&queue->used_flags);
 	set(device, QUEUE_READY, 1);
 	return get(device, QUEUE_READY) == 1;
 }
@@ -135,13 +140,18 @@ void wait_needs_reset(unsigned int device)
 		wait_for_interrupt();
 }
 
-uint8_t disk_request(uint32_t type, uint64_t sector, volatile void *data, uint32_t length, bool writable)
+void disk_describe(uint32_t type, uint64_t sector, volatile void *data, uint32_t length, bool writable)
 {
 	header = (struct request_header){ .type = type, .sector = sector };
 	request_status = 0xee;
 	describe(BLK, 0, &header, sizeof(header), NEXT, data ? 1 : 2);
 	describe(BLK, 1, data, length, (uint16_t)(NEXT | (writable ? WRITE : 0)), 2);
 	describe(BLK, 2, &request_status, 1, WRITE, 0);
+}
+
+uint8_t disk_request(uint32_t type, uint64_t sector, volatile void *data, uint32_t length, bool writable)
+{
+	disk_describe(type, sector, data, length, writable);
 	offer(BLK, 0);
 	return wait_used(BLK) ? request_status : 0xff;
 }
