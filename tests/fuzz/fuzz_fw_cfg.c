@@ -217,6 +217,8 @@ static void take_over(const uint8_t *state)
 	model.selector = (uint16_t)number_at(state, field("selector")->offset);
 	model.offset = number_at(state, field("offset")->offset);
 	model.metadata_size = number_at(state, metadata->length_offset);
+	FUZZ_CHECK(model.offset <= FW_CFG_METADATA_SIZE && model.metadata_size <= FW_CFG_METADATA_SIZE);
+	FUZZ_CHECK(number_at(state, field("selector")->offset) <= UINT16_MAX);
 	memcpy(model.metadata, state + metadata->offset, model.metadata_size);
 }
 
@@ -235,8 +237,11 @@ static void save_and_restore(struct input *input)
 
 	save(state);
 	device->ops->reset(device);
-	for (uint64_t i = 0; i < altered; i++)
-		state[take(input, 2) % device->ops->state_size] = (uint8_t)take(input, 1);
+	for (uint64_t i = 0; i < altered; i++) {
+		uint64_t place = take(input, 2) % device->ops->state_size;
+
+		state[place] = (uint8_t)take(input, 1);
+	}
 	if (state_fields_check(device->ops->state_fields, state, "fw_cfg", &detail) < 0) {
 		FUZZ_CHECK(altered > 0 && detail.text[0] != '\0');
 		memset(&model, 0, sizeof(model));

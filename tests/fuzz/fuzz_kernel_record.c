@@ -3,12 +3,13 @@
  * kernel.json as somebody may have left it in the state folder.
  *
  * Properties: a refusal says why and leaves the record alone; what is taken is in bounds, has an entry, has each of
- * its entries in a file that it has, and is written and read again as it is.
+ * its entries in a file that it has, and is written as the document that was read, and read again as it is.
  */
 #include "fuzz.h"
 #include "kvm/memory.h"
 #include "server/kernel_record.h"
 
+#include <jansson.h>
 #include <string.h>
 
 static void check_text(const char *text, size_t room)
@@ -45,7 +46,23 @@ static void check_record(const struct kernel_record *record)
 	check_entries(record);
 }
 
-static void check_written(const struct kernel_record *record)
+/* Members may stand in any order, and entries may. */
+static void check_same(const uint8_t *data, size_t size, const char *text, size_t text_size)
+{
+	json_t *one = json_loadb((const char *)data, size, 0, NULL);
+	json_t *other = json_loadb(text, text_size, 0, NULL);
+
+	FUZZ_CHECK(one && other);
+	FUZZ_CHECK(json_array_size(json_object_get(one, "entries")) ==
+		   json_array_size(json_object_get(other, "entries")));
+	(void)json_object_del(one, "entries");
+	(void)json_object_del(other, "entries");
+	FUZZ_CHECK(json_equal(one, other));
+	json_decref(one);
+	json_decref(other);
+}
+
+static void check_written(const struct kernel_record *record, const uint8_t *data, size_t data_size)
 {
 	struct kernel_record read;
 	char *text = NULL, *again = NULL;
@@ -54,6 +71,7 @@ static void check_written(const struct kernel_record *record)
 	FUZZ_CHECK(kernel_record_to_text(record, &text, &size) == 0);
 	FUZZ_CHECK(size <= KERNEL_RECORD_TEXT_MAX);
 	FUZZ_CHECK(kernel_record_from_text(text, size, &read, NULL) == 0);
+	check_same(data, data_size, text, size);
 	check_record(&read);
 	FUZZ_CHECK(kernel_record_to_text(&read, &again, &again_size) == 0);
 	FUZZ_CHECK(size == again_size && memcmp(text, again, size) == 0);
@@ -71,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (kernel_record_from_text((const char *)data, size, &record, &detail) == 0) {
 		FUZZ_CHECK(detail.text[0] == '\0');
 		check_record(&record);
-		check_written(&record);
+		check_written(&record, data, size);
 	} else {
 		FUZZ_CHECK(detail.text[0] != '\0');
 		FUZZ_CHECK(memcmp(&record, &untouched, sizeof(record)) == 0);
