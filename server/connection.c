@@ -121,18 +121,18 @@ void connection_send(struct connection *connection, char *text)
 
 	if (connection->dead)
 		return;
-	if (!text) {
+	if (!owned_text) {
 		connection_fail(connection, "out of memory for an answer");
 		return;
 	}
 
-	parts[0] = (struct iovec){ .iov_base = text, .iov_len = strlen(text) };
+	parts[0] = (struct iovec){ .iov_base = owned_text, .iov_len = strlen(owned_text) };
 	parts[1] = (struct iovec){ .iov_base = (char[]){ '\n' }, .iov_len = 1 };
 	sent = send_now(connection, parts, 2);
 	if (connection->dead || sent == parts[0].iov_len + 1)
 		return;
 
-	if ((sent < parts[0].iov_len && evbuffer_add(connection->output, text + sent, parts[0].iov_len - sent)) ||
+	if ((sent < parts[0].iov_len && evbuffer_add(connection->output, owned_text + sent, parts[0].iov_len - sent)) ||
 	    evbuffer_add(connection->output, "\n", 1) || event_add(connection->writable, NULL))
 		connection_fail(connection, "out of memory for an answer");
 	else if (evbuffer_get_length(connection->output) > connection->server->config.output_drop_bytes)
