@@ -242,6 +242,8 @@ int kernel_record_from_text(const char *text, size_t size, struct kernel_record 
 	(void)read_number(&reader, "format", RECORD_FORMAT, RECORD_FORMAT);
 	record.format = (enum kernel_format)read_name(&reader, "kind", format_name);
 	record.packing = (enum kernel_packing)read_name(&reader, "packing", packing_name);
+	if (record.format == KERNEL_ELF && record.packing != KERNEL_PACKING_NONE)
+		fail(&reader, "must be none of an ELF file");
 	record.protocol = (uint32_t)read_number(&reader, "protocol", 0, UINT16_MAX);
 	read_text(&reader, "version", true, record.version, sizeof(record.version));
 	read_text(&reader, "cmdline", true, record.cmdline, sizeof(record.cmdline));

@@ -136,9 +136,9 @@ static json_t *phases_json(const struct taking *taking)
 		const char *name;
 		uint64_t nanoseconds;
 	} phases[] = {
-		{ "pause", times->pause_ns }, { "vcpu", times->vcpu_ns },        { "irqchip", times->irqchip_ns },
-		{ "clock", times->clock_ns }, { "devices", times->devices_ns },  { "memory", times->memory_ns },
-		{ "state", times->state_ns }, { "publish", taking->publish_ns },
+		{ "pause", times->pause_ns },       { "vcpu", times->vcpu_ns },       { "irqchip", times->irqchip_ns },
+		{ "clock", times->clock_ns },       { "devices", times->devices_ns }, { "memory", times->memory_ns },
+		{ "overlays", times->overlays_ns }, { "state", times->state_ns },     { "publish", taking->publish_ns },
 	};
 	json_t *json = json_object();
 	size_t i;

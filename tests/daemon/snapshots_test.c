@@ -68,7 +68,8 @@ static void boot_with_state(struct guest *guest, int count, char sum[64])
 
 DAEMON_TEST(snapshots, state_survives_in_another_process)
 {
-	static const char *const phases[] = { "pause", "vcpu", "irqchip", "clock", "devices", "memory", "publish" };
+	static const char *const phases[] = { "pause",  "vcpu",     "irqchip", "clock",  "devices",
+					      "memory", "overlays", "state",   "publish" };
 	struct seen seen = { .count = 0 };
 	struct guest guest, restored;
 	json_t *result;

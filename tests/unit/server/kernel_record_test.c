@@ -104,6 +104,16 @@ static void expect_refused(json_t *document, const char *named)
 	cr_assert_str_eq(found.name, "untouched");
 }
 
+Test(kernel_record, an_elf_file_is_not_packed)
+{
+	struct kernel_record record = sample;
+
+	record.format = KERNEL_ELF;
+	record.elf_size = 0;
+	record.entries = 1U << KERNEL_ENTRY_PVH;
+	expect_refused(document_of(&record), "packing");
+}
+
 Test(kernel_record, every_member_missing_mistyped_out_of_range_or_unknown)
 {
 	/* What no member takes, and what one takes only with another value. */
