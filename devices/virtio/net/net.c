@@ -91,8 +91,12 @@ static bool set_offloads(struct virtio_net *net)
 			flags |= TUN_F_TSO6;
 	}
 
-	/* None is how a TAP device begins: it matters only where a driver before had some. */
-	net->offloads_set = ioctl(net->tap, TUNSETOFFLOAD, (unsigned long)flags) == 0 || flags == 0;
+	if (ioctl(net->tap, TUNSETOFFLOAD, (unsigned long)flags) == 0)
+		net->offloads_set = true;
+	else if (errno == EBADFD) /* the interface has been deleted: no frame comes any more */
+		net->offloads_set = net->gone = true;
+	else if (errno == ENOTTY) /* no TAP device, which leaves nothing to anybody */
+		net->offloads_set = flags == 0;
 	return net->offloads_set;
 }
 
@@ -299,6 +303,9 @@ static uint64_t net_serve(struct virtio_device *device)
 	uint64_t to_guest;
 
 	note_watches(net);
+	/* Before DRIVER_OK it is not settled what the driver can do, and nothing is asked of us. */
+	if (!virtio_may_serve(device))
+		return IO_THREAD_NEVER;
 	if (!set_offloads(net)) {
 		virtio_fail(device, "the interface cannot do what was negotiated");
 		return IO_THREAD_NEVER;

@@ -7,7 +7,9 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
@@ -352,6 +354,51 @@ static int open_tap(void)
 	cr_assert_eq(ioctl(control, SIOCSIFFLAGS, &request), 0);
 	close(control);
 	return tap;
+}
+
+/* Does the host's stack leave checksums of what it sends on the interface to the TAP device? */
+static bool leaves_checksums(void)
+{
+	struct ethtool_value value = { .cmd = ETHTOOL_GTXCSUM };
+	struct ifreq request = { .ifr_name = "ember0" };
+	int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	request.ifr_data = (void *)&value;
+	cr_assert_eq(ioctl(control, SIOCETHTOOL, &request), 0);
+	close(control);
+	return value.data != 0;
+}
+
+/* A frame, so that the device has come to serve. */
+static void send_one(void)
+{
+	static const uint8_t frame[60] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0x2a, 0x88, 0xb5 };
+	const struct virtio_net_hdr_v1 header = { .flags = 0 };
+
+	post(&header, frame, sizeof(frame));
+	wait_sent();
+}
+
+/* What one driver can do is not what the next can; and none can do anything before it has said so. */
+Test(virtio_net, a_tap_device_leaves_to_a_driver_what_it_can_do)
+{
+	open_with(open_tap(), true, NULL);
+	cr_assert_not(leaves_checksums());
+	for (unsigned int i = 0; i < 3; i++) {
+		driver_negotiate(&driver, FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_NET_F_GUEST_CSUM));
+		driver_write(&driver, VIRTIO_MMIO_QUEUE_NOTIFY, TO_GUEST);
+		usleep(1000); /* the device's thread may look, and must not draw conclusions */
+		cr_assert_not(leaves_checksums());
+		set_queue(0);
+		set_queue(1);
+		driver_write(&driver, VIRTIO_MMIO_STATUS, 0xf);
+		send_one();
+		cr_assert(leaves_checksums());
+
+		start(0, 0);
+		send_one();
+		cr_assert_not(leaves_checksums());
+	}
 }
 
 /* Who has 10.0.0.1? The host's own stack answers through the TAP device. */
