@@ -100,12 +100,18 @@ struct device_ops {
 	void (*write)(struct device *device, uint64_t offset, const uint8_t *data, size_t length);
 
 	/*
-	 * Finish what is in flight, so that save() finds nothing half done, and then leave guest memory alone until resume(): the machine
-	 * has paused. May be NULL. Returns 0 or -errno.
+	 * The machine has paused: begin nothing new until resume(). Does not wait, and is called for all devices before the first
+	 * drain(). May be NULL.
+	 */
+	void (*hold)(struct device *device);
+
+	/*
+	 * After hold(): finish what is in flight, or put it off whole, so that save() finds nothing half done, and then leave guest
+	 * memory alone until resume(). May be NULL. Returns 0 or -errno.
 	 */
 	int (*drain)(struct device *device);
 
-	/* The machine is about to run, for the first time or after drain(): go on with what the guest has asked for. May be NULL. */
+	/* The machine is about to run, for the first time or after a pause: go on with what the guest has asked for. May be NULL. */
 	void (*resume)(struct device *device);
 
 	/* Copy the state out; state_size bytes, zero-filled before the call. */

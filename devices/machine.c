@@ -83,9 +83,18 @@ bool machine_shape_equal(const struct machine_shape *one, const struct machine_s
 
 /* devices */
 
-/* Devices that work by themselves stop and go with the vCPUs. What a device cannot finish, a snapshot asks it again. */
+/*
+ * Devices that work by themselves stop and go with the vCPUs: all of them begin nothing new before the first is waited
+ * for. What a device cannot finish, a snapshot asks it again.
+ */
 static void drain_devices(struct machine *machine)
 {
+	for (size_t i = 0; i < machine->bus.device_count; i++) {
+		struct device *device = machine->bus.devices[i];
+
+		if (device->ops->hold)
+			device->ops->hold(device);
+	}
 	for (size_t i = 0; i < machine->bus.device_count; i++) {
 		struct device *device = machine->bus.devices[i];
 

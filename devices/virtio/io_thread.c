@@ -153,6 +153,11 @@ bool io_thread_is_cancelled(const struct io_thread *thread)
 	return atomic_load_explicit(&thread->cancels, memory_order_relaxed) > 0;
 }
 
+bool io_thread_is_held(const struct io_thread *thread)
+{
+	return atomic_load_explicit(&thread->held, memory_order_relaxed);
+}
+
 void io_thread_quiesce(struct io_thread *thread, bool cancel)
 {
 	thread->waits++;
@@ -172,7 +177,6 @@ void io_thread_quiesce(struct io_thread *thread, bool cancel)
 void io_thread_hold(struct io_thread *thread)
 {
 	thread->held = true;
-	io_thread_quiesce(thread, false);
 }
 
 void io_thread_release(struct io_thread *thread)

@@ -23,7 +23,7 @@ struct io_thread {
 	pthread_cond_t rested;
 	const char *name;
 	bool started;
-	bool held;           /* serve nothing: the machine does not run */
+	atomic_bool held;    /* serve nothing: the machine does not run; read without the lock too */
 	bool busy;           /* within serve() */
 	bool stopping;       /* the thread is to end */
 	unsigned int waits;  /* how many wait in io_thread_quiesce() */
@@ -64,6 +64,9 @@ bool io_thread_may_serve(const struct io_thread *thread);
 /* Without the lock, on the thread itself: is what it does not wanted any more? */
 bool io_thread_is_cancelled(const struct io_thread *thread);
 
+/* Without the lock, on the thread itself: does the machine wait for what it does, so that it had better be put off? */
+bool io_thread_is_held(const struct io_thread *thread);
+
 /*
  * With the lock held (dropped while waiting), not on the thread itself: wait until the thread is not serving. It begins
  * nothing new before this returns; afterwards it does when it is woken.
@@ -73,8 +76,8 @@ bool io_thread_is_cancelled(const struct io_thread *thread);
 void io_thread_quiesce(struct io_thread *thread, bool cancel);
 
 /*
- * With the lock held. Hold: finish what is being done, and then serve nothing until io_thread_release(), which also
- * wakes the thread.
+ * With the lock held. Hold: begin nothing new until io_thread_release(), which also wakes the thread. Does not wait for
+ * what is being done: io_thread_quiesce().
  */
 void io_thread_hold(struct io_thread *thread);
 void io_thread_release(struct io_thread *thread);

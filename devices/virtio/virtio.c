@@ -260,12 +260,22 @@ static struct virtio_device *virtio_of(struct device *device)
 	return (struct virtio_device *)device;
 }
 
+void virtio_hold(struct device *device)
+{
+	struct virtio_device *virtio = virtio_of(device);
+
+	pthread_mutex_lock(&virtio->lock);
+	io_thread_hold(&virtio->thread);
+	pthread_mutex_unlock(&virtio->lock);
+}
+
 int virtio_drain(struct device *device)
 {
 	struct virtio_device *virtio = virtio_of(device);
 
 	pthread_mutex_lock(&virtio->lock);
 	io_thread_hold(&virtio->thread);
+	io_thread_quiesce(&virtio->thread, false);
 	pthread_mutex_unlock(&virtio->lock);
 	return 0;
 }

@@ -3,9 +3,14 @@
  * A disk device.
  *
  * Its thread takes one request at a time, carries it out without the device's lock, and gives it back: so requests are
- * finished in the order in which they were made, and a flush needs to wait for nothing but those before it. A pause
- * lets the request in hand finish; those still in the ring are served by whoever the machine is then, this process or
- * one that restores a snapshot of it.
+ * finished in the order in which they were made, and a flush needs to wait for nothing but those before it.
+ *
+ * A pause does not wait for a long transfer, which can be 4 GiB: the request in hand stops between two pieces and goes
+ * back into the ring, where it stays with those behind it for whoever the machine is then, this process or one that
+ * restores a snapshot of it. There it is done again from the start, and paid for once: the driver has not been told of
+ * its end, so that its buffers and its part of the disk are still the request's, and to read or to write them twice is
+ * to do it once. A guest with such requests, in a machine that is paused all the time, gets on slowly, and harms nobody
+ * else. One fdatasync(2) cannot be cut, and is waited for.
  */
 #include "devices/virtio/blk/blk.h"
 
@@ -62,6 +67,10 @@ static void serve_one(struct virtio_blk *blk)
 	r = blk_request_execute(&blk->target, &device->queues[QUEUE_REQUESTS], &blk->chain, &result);
 	pthread_mutex_lock(&device->lock);
 
+	if (r == -EINTR) {
+		virtqueue_unpop(&device->queues[QUEUE_REQUESTS]);
+		return;
+	}
 	rate_limit_charge(&blk->limit, result.cost);
 	if (r == -EBADMSG)
 		virtio_fail(device, result.fault);
@@ -135,6 +144,7 @@ const struct device_ops virtio_blk_ops = {
 	.state_size = sizeof(struct blk_state),
 	.read = virtio_mmio_read,
 	.write = virtio_mmio_write,
+	.hold = virtio_hold,
 	.drain = blk_drain,
 	.resume = virtio_resume,
 	.save = blk_save,
@@ -216,7 +226,7 @@ int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options
 		return r;
 
 	/* The thread looks at none of this before there is a driver, which needs a device that is present. */
-	blk->target = (struct blk_target){ .disk = disk, .cancels = &blk->virtio.thread.cancels };
+	blk->target = (struct blk_target){ .disk = disk, .thread = &blk->virtio.thread };
 	memcpy(blk->target.id, serial, strlen(serial));
 	fill_config(&blk->config, disk_size(disk));
 	rate_limit_init(&blk->limit, &options->limit, monotonic_ns());

@@ -4,8 +4,8 @@
  *
  * A request is the first 16 bytes of the readable part and the last byte of the writable part, wherever the driver has
  * cut them into segments (section 2.7.4); what lies between is data. The header and the segments of discards are
- * copied, checked as a whole, and then used. Data moves in slices, so that a reset does not wait for a long transfer,
- * and a disk's own check of each range stands behind ours.
+ * copied, checked as a whole, and then used. Data moves in slices, so that neither a reset nor a pause waits for a
+ * long transfer, and a disk's own check of each range stands behind ours.
  */
 #include "devices/virtio/blk/request.h"
 
@@ -30,7 +30,12 @@ struct request {
 
 static bool is_cancelled(const struct blk_target *target)
 {
-	return target->cancels && atomic_load_explicit(target->cancels, memory_order_relaxed) > 0;
+	return target->thread && io_thread_is_cancelled(target->thread);
+}
+
+static bool is_held(const struct blk_target *target)
+{
+	return target->thread && io_thread_is_held(target->thread);
 }
 
 /* The header's sector as a place on the disk; -EIO where the range is not on it. bytes: at most UINT32_MAX. */
@@ -61,6 +66,8 @@ static int in_slices(struct request *request, uint64_t offset, uint64_t length,
 
 		if (is_cancelled(request->target))
 			return -ECANCELED;
+		if (is_held(request->target))
+			return -EINTR;
 		r = act(request, offset, slice);
 		offset += slice;
 		length -= slice;
@@ -254,6 +261,8 @@ int blk_request_execute(const struct blk_target *target, const struct virtqueue 
 	ret_result->cost = request.moved;
 	if (r == -ECANCELED || is_cancelled(target))
 		return -ECANCELED;
+	if (r == -EINTR)
+		return r;
 
 	status = status_of(r);
 	virtqueue_cursor_writable(&status_place, queue, chain);

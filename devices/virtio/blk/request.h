@@ -5,11 +5,11 @@
 #ifndef EMBER_DEVICES_VIRTIO_BLK_REQUEST_H
 #define EMBER_DEVICES_VIRTIO_BLK_REQUEST_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "devices/virtio/blk/disk.h"
+#include "devices/virtio/io_thread.h"
 #include "devices/virtio/virtqueue.h"
 
 #define BLK_ID_BYTES             20       /* of the answer to GET_ID; section 5.2.6 */
@@ -21,9 +21,9 @@
 /* What a request is carried out on. */
 struct blk_target {
 	struct disk *disk;
-	char id[BLK_ID_BYTES];      /* padded with NUL */
-	bool write_through;         /* the driver does not flush: what is written is flushed at once */
-	const atomic_uint *cancels; /* not zero: nobody waits for the request any more; may be NULL */
+	char id[BLK_ID_BYTES];          /* padded with NUL */
+	bool write_through;             /* the driver does not flush: what is written is flushed at once */
+	const struct io_thread *thread; /* that works on it, and may be told to stop; may be NULL */
 };
 
 struct blk_result {
@@ -38,7 +38,8 @@ struct blk_result {
  *
  * queue  whose memory the chain lies in
  *
- * Returns 0; -ECANCELED (given up: nothing more is written to the guest's memory); or -EBADMSG with the fault (there is
+ * Returns 0; -ECANCELED (given up: nothing more is written to the guest's memory); -EINTR (stopped on the way, as the
+ * machine pauses; no status is written, and it is to be carried out again from the start); or -EBADMSG with the fault (there is
  * no header, or no place for a status: the device needs a reset).
  */
 int blk_request_execute(const struct blk_target *target, const struct virtqueue *queue,

@@ -120,6 +120,13 @@ void guest_snapshot(struct ember *client, const struct guest *guest, const char 
 	daemon_do(client, "vm.snapshot", json_pack("{s:s, s:s, s:b}", "vm", guest->vm, "name", name, "overwrite", 1));
 }
 
+void guest_take_snapshot(void *opaque)
+{
+	const struct guest_snapshot *snapshot = opaque;
+
+	guest_snapshot(snapshot->client, snapshot->guest, snapshot->name);
+}
+
 void guest_release(struct ember *client, const struct guest *guest)
 {
 	daemon_do(client, "vm.release", json_pack("{s:s}", "vm", guest->vm));

@@ -54,6 +54,14 @@ void guest_restore(struct ember *client, struct guest *ret_guest, const char *sn
 /* Take a snapshot under a name. */
 void guest_snapshot(struct ember *client, const struct guest *guest, const char *name);
 
+/* The same, put off: what streams_echo() is to do in its middle. opaque: a struct guest_snapshot. */
+struct guest_snapshot {
+	struct ember *client;
+	const struct guest *guest;
+	const char *name;
+};
+void guest_take_snapshot(void *opaque);
+
 void guest_release(struct ember *client, const struct guest *guest);
 
 /* The process that it lives in. */

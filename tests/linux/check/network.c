@@ -19,18 +19,6 @@
 #define STREAMS   4
 #define BYTES     1048576 /* each */
 
-struct snapshotted {
-	struct ember *client;
-	const struct guest *guest;
-};
-
-static void take_snapshot(void *opaque)
-{
-	const struct snapshotted *snapshotted = opaque;
-
-	guest_snapshot(snapshotted->client, snapshotted->guest, SNAPSHOT);
-}
-
 static json_t *interface_on(const char *tap)
 {
 	return json_pack("{s:[{s:s, s:s}]}", "net", "tap", tap, "mac", MAC);
@@ -55,7 +43,7 @@ void check_network(int argc, char **argv)
 	struct ember *client = daemon_connect();
 	struct guest original, clone;
 	int64_t since_us;
-	struct snapshotted snapshotted = { .client = client, .guest = &original };
+	struct guest_snapshot snapshot = { .client = client, .guest = &original, .name = SNAPSHOT };
 
 	(void)argc;
 	(void)argv;
@@ -64,7 +52,7 @@ void check_network(int argc, char **argv)
 	guest_boot(client, &original, interface_on(TAP), "ember.net=" GUEST);
 	tap_ping(TAP, GUEST);
 	since_us = check_mac(&by_tcp);
-	streams_echo(&by_tcp, STREAMS, BYTES, take_snapshot, &snapshotted);
+	streams_echo(&by_tcp, STREAMS, BYTES, guest_take_snapshot, &snapshot);
 
 	guest_restore(client, &clone, SNAPSHOT, interface_on(CLONE_TAP));
 	tap_ping(CLONE_TAP, GUEST);

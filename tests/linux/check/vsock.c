@@ -19,18 +19,6 @@
 #define HOST_PORT   6000
 #define CALL_BYTES  1000
 
-struct snapshotted {
-	struct ember *client;
-	const struct guest *guest;
-};
-
-static void take_snapshot(void *opaque)
-{
-	const struct snapshotted *snapshotted = opaque;
-
-	guest_snapshot(snapshotted->client, snapshotted->guest, SNAPSHOT);
-}
-
 /* Listen on a port of the host's, as the guest behind the path sees it. */
 static int listen_for(const struct guest *guest)
 {
@@ -84,21 +72,35 @@ static void check_call(const struct guest *guest)
 	(void)close(listener);
 }
 
+static int64_t uptime_us(const struct agent *agent)
+{
+	json_t *identity = agent_ask(agent, "identity");
+	int64_t uptime = member_integer(identity, "uptime_ns") / 1000;
+
+	json_decref(identity);
+	return uptime;
+}
+
 void check_vsock(int argc, char **argv)
 {
 	unsigned int count = (unsigned int)parse_number(argv[0], 1, STREAMS_MAX);
 	uint64_t bytes = (uint64_t)parse_number(argv[1], 1, 1048576) * 1024;
 	struct ember *client = daemon_connect();
 	struct guest original, clone;
-	struct snapshotted snapshotted = { .client = client, .guest = &original };
+	struct guest_snapshot snapshot = { .client = client, .guest = &original, .name = SNAPSHOT };
+
+	int64_t since_us;
 
 	(void)argc;
 	guest_boot(client, &original, NULL, "");
-	streams_echo(&original.agent, count, bytes, take_snapshot, &snapshotted);
+	since_us = uptime_us(&original.agent);
+	streams_echo(&original.agent, count, bytes, guest_take_snapshot, &snapshot);
 	check_call(&original);
 	guest_restore(client, &clone, SNAPSHOT, NULL);
 	streams_echo(&clone.agent, count, bytes, NULL, NULL);
 	check_call(&clone);
+	EXPECT(agent_count_complaints(&original.agent, since_us) + agent_count_complaints(&clone.agent, since_us) == 0,
+	       "nothing in the guests' kernel logs, got the lines above");
 	printf("%u streams echoed %llu bytes each, across a snapshot and in a clone\n", count,
 	       (unsigned long long)bytes);
 	(void)ember_free(client);
