@@ -116,6 +116,7 @@ const struct device_ops virtio_rng_ops = {
 	.state_size = sizeof(struct rng_state),
 	.read = virtio_mmio_read,
 	.write = virtio_mmio_write,
+	.hold = virtio_hold,
 	.drain = virtio_drain,
 	.resume = virtio_resume,
 	.save = rng_save,

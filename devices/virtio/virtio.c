@@ -7,7 +7,8 @@
  * no other lock.
  *
  * Two accesses wait for the device's thread, because the driver may use its memory for something else as soon as they
- * are done: a reset gives up the transfer in flight, and the stop of a queue lets it finish. What the thread finds when
+ * are done: a reset gives up the transfer in flight, and the stop of a queue lets it finish, or be put back where the
+ * machine pauses just then; the queue is gone then, and the driver has asked for that. What the thread finds when
  * it wants to give a chain back is then no queue that is served, and the chain is dropped: nothing is written to a ring
  * after its reset.
  *
@@ -260,12 +261,22 @@ static struct virtio_device *virtio_of(struct device *device)
 	return (struct virtio_device *)device;
 }
 
+void virtio_hold(struct device *device)
+{
+	struct virtio_device *virtio = virtio_of(device);
+
+	pthread_mutex_lock(&virtio->lock);
+	io_thread_hold(&virtio->thread);
+	pthread_mutex_unlock(&virtio->lock);
+}
+
 int virtio_drain(struct device *device)
 {
 	struct virtio_device *virtio = virtio_of(device);
 
 	pthread_mutex_lock(&virtio->lock);
 	io_thread_hold(&virtio->thread);
+	io_thread_quiesce(&virtio->thread, false);
 	pthread_mutex_unlock(&virtio->lock);
 	return 0;
 }

@@ -106,7 +106,7 @@ extern const struct state_field virtio_state_fields[];
  * Make the common part and start the thread, held.
  *
  * device      in the kind's structure, zeroed
- * device_ops  the kind's, whose read, write, drain and resume are the ones below
+ * device_ops  the kind's, whose read, write, hold, drain and resume are the ones below
  * memory      of the VM; outlives the device
  *
  * Returns 0, or -errno with nothing to end.
@@ -158,7 +158,8 @@ void virtio_config_changed(struct virtio_device *device);
 
 /* struct device_ops of every kind */
 
-/* Begin to finish what is in flight; serve nothing until virtio_resume(). Returns 0. */
+/* Begin nothing new until virtio_resume(); and wait until nothing is in flight, after which drain returns 0. */
+void virtio_hold(struct device *device);
 int virtio_drain(struct device *device);
 void virtio_resume(struct device *device);
 void virtio_reset(struct device *device);

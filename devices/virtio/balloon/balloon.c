@@ -274,6 +274,7 @@ const struct device_ops virtio_balloon_ops = {
 	.state_size = sizeof(struct balloon_state),
 	.read = virtio_mmio_read,
 	.write = virtio_mmio_write,
+	.hold = virtio_hold,
 	.drain = virtio_drain,
 	.resume = virtio_resume,
 	.save = balloon_save,

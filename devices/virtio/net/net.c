@@ -353,6 +353,7 @@ const struct device_ops virtio_net_ops = {
 	.state_size = sizeof(struct net_state),
 	.read = virtio_mmio_read,
 	.write = virtio_mmio_write,
+	.hold = virtio_hold,
 	.drain = virtio_drain,
 	.resume = virtio_resume,
 	.save = net_save,

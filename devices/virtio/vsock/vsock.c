@@ -183,6 +183,7 @@ const struct device_ops virtio_vsock_ops = {
 	.state_size = sizeof(struct vsock_state_record),
 	.read = virtio_mmio_read,
 	.write = virtio_mmio_write,
+	.hold = virtio_hold,
 	.drain = virtio_drain,
 	.resume = virtio_resume,
 	.save = vsock_save,

@@ -69,6 +69,7 @@ const struct device_ops probe_device_ops = {
 	.state_size = sizeof(struct probe_state),
 	.read = virtio_mmio_read,
 	.write = virtio_mmio_write,
+	.hold = virtio_hold,
 	.drain = virtio_drain,
 	.resume = virtio_resume,
 	.save = probe_save,
