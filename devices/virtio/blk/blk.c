@@ -4,8 +4,14 @@
  *
  * Its thread takes one request at a time, carries it out without the device's lock, and gives it back: so requests are
  * finished in the order in which they were made, and a flush needs to wait for nothing but those before it. A pause
- * lets the request in hand finish; those still in the ring are served by whoever the machine is then, this process or
- * one that restores a snapshot of it.
+ * lets the request in hand finish if it is short, and puts it back into the ring if it is long (request.c says why it
+ * may be done again); those in the ring are served by whoever the machine is then, this process or one that restores a
+ * snapshot of it.
+ *
+ * A request that was put back begins anew, so that one which takes longer than its machine ever runs between two pauses
+ * never ends. Nobody but its own guest suffers: each pause stays short, each attempt is counted by the rate limit, and
+ * no thread turns in circles, since a request is put back once a pause. Drivers that are not out for that send a few
+ * MiB at most.
  */
 #include "devices/virtio/blk/blk.h"
 
@@ -62,6 +68,15 @@ static void serve_one(struct virtio_blk *blk)
 	r = blk_request_execute(&blk->target, &device->queues[QUEUE_REQUESTS], &blk->chain, &result);
 	pthread_mutex_lock(&device->lock);
 
+	/*
+	 * Bytes are charged when they are moved, again when they are moved again: the limit is for the host's sake, and a
+	 * guest that is paused often must not read for nothing meanwhile. The operation counts once, when it ends.
+	 */
+	if (r == -EAGAIN) {
+		rate_limit_charge_bytes(&blk->limit, result.cost);
+		virtqueue_unpop(&device->queues[QUEUE_REQUESTS]);
+		return;
+	}
 	rate_limit_charge(&blk->limit, result.cost);
 	if (r == -EBADMSG)
 		virtio_fail(device, result.fault);
@@ -135,6 +150,7 @@ const struct device_ops virtio_blk_ops = {
 	.state_size = sizeof(struct blk_state),
 	.read = virtio_mmio_read,
 	.write = virtio_mmio_write,
+	.hold = virtio_hold,
 	.drain = blk_drain,
 	.resume = virtio_resume,
 	.save = blk_save,
@@ -216,7 +232,11 @@ int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options
 		return r;
 
 	/* The thread looks at none of this before there is a driver, which needs a device that is present. */
-	blk->target = (struct blk_target){ .disk = disk, .cancels = &blk->virtio.thread.cancels };
+	blk->target = (struct blk_target){
+		.disk = disk,
+		.cancels = &blk->virtio.thread.cancels,
+		.held = &blk->virtio.thread.held,
+	};
 	memcpy(blk->target.id, serial, strlen(serial));
 	fill_config(&blk->config, disk_size(disk));
 	rate_limit_init(&blk->limit, &options->limit, monotonic_ns());
@@ -228,12 +248,12 @@ int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options
 /* Is there a disk that its guest does not use now? */
 static int check_idle(struct virtio_blk *blk, struct error_detail *detail)
 {
-	bool held;
+	bool idle;
 
 	pthread_mutex_lock(&blk->virtio.lock);
-	held = blk->virtio.thread.held;
+	idle = blk->virtio.thread.held && !blk->virtio.thread.busy;
 	pthread_mutex_unlock(&blk->virtio.lock);
-	if (!held) {
+	if (!idle) {
 		error_detail_set(detail, "the disk is in use: its machine runs");
 		return -EBUSY;
 	}
