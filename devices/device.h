@@ -100,18 +100,24 @@ struct device_ops {
 	void (*write)(struct device *device, uint64_t offset, const uint8_t *data, size_t length);
 
 	/*
-	 * The machine has paused: begin nothing new until resume(). Does not wait, and is called for all devices before the first
-	 * drain(). May be NULL.
+	 * The machine pauses: begin nothing new from here on, and stop what takes long where it can be put back and be
+	 * done again after resume(). Does not wait: all devices of a machine are held before the first is drained.
+	 * Other vCPUs may still run, and each access is answered as ever. drain() follows, before any resume(). NULL in
+	 * a device that has no drain(), or whose drain() is over at once.
 	 */
 	void (*hold)(struct device *device);
 
 	/*
-	 * After hold(): finish what is in flight, or put it off whole, so that save() finds nothing half done, and then leave guest
-	 * memory alone until resume(). May be NULL. Returns 0 or -errno.
+	 * The machine has paused: hold(), if that was not done, and wait until nothing is in flight, so that save()
+	 * finds nothing half done; guest memory is left alone then until resume(). A device that is drained may be
+	 * drained again. May be NULL. Returns 0 or -errno; after a failure nothing is in flight either.
 	 */
 	int (*drain)(struct device *device);
 
-	/* The machine is about to run, for the first time or after a pause: go on with what the guest has asked for. May be NULL. */
+	/*
+	 * The machine is about to run, for the first time or after drain(): go on with what the guest has asked for.
+	 * May be NULL.
+	 */
 	void (*resume)(struct device *device);
 
 	/* Copy the state out; state_size bytes, zero-filled before the call. */

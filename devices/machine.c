@@ -84,9 +84,21 @@ bool machine_shape_equal(const struct machine_shape *one, const struct machine_s
 /* devices */
 
 /*
- * Devices that work by themselves stop and go with the vCPUs: all of them begin nothing new before the first is waited
- * for. What a device cannot finish, a snapshot asks it again.
+ * Devices that work by themselves stop and go with the vCPUs: all of them are told before any is waited for, so that a
+ * pause takes as long as the slowest needs, and not as long as all of them one after the other, each of which would
+ * take new requests until its turn came.
  */
+static void hold_devices(struct machine *machine)
+{
+	for (size_t i = 0; i < machine->bus.device_count; i++) {
+		struct device *device = machine->bus.devices[i];
+
+		if (device->ops->hold)
+			device->ops->hold(device);
+	}
+}
+
+/* What a device cannot finish, a snapshot asks it again. */
 static void drain_devices(struct machine *machine)
 {
 	for (size_t i = 0; i < machine->bus.device_count; i++) {
@@ -358,6 +370,8 @@ void machine_pause(struct machine *machine)
 		if (machine->vcpus[i])
 			vcpu_request_pause(machine->vcpus[i]);
 	}
+	/* Before the vCPUs are waited for: one may wait itself, in an access, for a device to finish its request. */
+	hold_devices(machine);
 	for (uint32_t i = 0; i < machine->shape.vcpus; i++) {
 		if (machine->vcpus[i])
 			vcpu_pause(machine->vcpus[i]);

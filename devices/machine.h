@@ -186,8 +186,9 @@ int machine_resume(struct machine *machine);
 
 /*
  * Stop all vCPUs at instruction boundaries, together; returns when all are parked, and devices have finished what was
- * in flight: guest memory does not change any more. Not from a vCPU's thread. The
- * machine may have exited meanwhile: see machine_has_exited().
+ * in flight or put it back to be done again later: guest memory does not change any more. How long that takes is not
+ * the guest's to choose, but for a disk's flush, which takes as long as the host's file system needs. Not from a vCPU's
+ * thread. The machine may have exited meanwhile: see machine_has_exited().
  */
 void machine_pause(struct machine *machine);
 

@@ -6,9 +6,9 @@
  * interrupts. A state is read from where interrupts come from to where they go, so that one that travels meanwhile is
  * seen at its source or at its destination, or at both, but never at neither:
  *
- *   1. devices   Drained first: what was in flight has its effect on memory and on interrupt lines. Then saved. Nothing
- *                but a vCPU or the host's input changes them afterwards, and the caller feeds no input while the
- *                machine is paused.
+ *   1. devices   Drained first: what was in flight has its effect on memory and on interrupt lines, or is in its ring
+ *                again as if it had not begun. Then saved. Nothing but a vCPU or the host's input changes them
+ *                afterwards, and the caller feeds no input while the machine is paused.
  *   2. irqchip   PICs and IOAPIC with the lines as the devices left them; the PIT. An interrupt that passes through the
  *                IOAPIC after this is found in a LAPIC by the next step. A tick that the PICs miss comes again: setting
  *                a PIT restarts its count.

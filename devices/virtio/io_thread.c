@@ -8,7 +8,8 @@
  *
  * Whoever needs the thread at rest (a reset, a snapshot) waits for `rested`, and while anybody waits nothing new is
  * begun. A waiter who has no use for what is being done also counts itself in `cancels`, which the thread looks at
- * between pieces of work, without the lock.
+ * between pieces of work, without the lock. So it may look at `held`: a pause has use for what is being done, but not
+ * now.
  */
 #include "devices/virtio/io_thread.h"
 
@@ -145,7 +146,7 @@ void io_thread_wake(struct io_thread *thread)
 
 bool io_thread_may_serve(const struct io_thread *thread)
 {
-	return !thread->held && !thread->stopping && thread->waits == 0;
+	return !io_thread_is_held(thread) && !thread->stopping && thread->waits == 0;
 }
 
 bool io_thread_is_cancelled(const struct io_thread *thread)
@@ -176,12 +177,12 @@ void io_thread_quiesce(struct io_thread *thread, bool cancel)
 
 void io_thread_hold(struct io_thread *thread)
 {
-	thread->held = true;
+	atomic_store(&thread->held, true);
 }
 
 void io_thread_release(struct io_thread *thread)
 {
-	thread->held = false;
+	atomic_store(&thread->held, false);
 	io_thread_wake(thread);
 }
 

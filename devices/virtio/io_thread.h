@@ -23,7 +23,7 @@ struct io_thread {
 	pthread_cond_t rested;
 	const char *name;
 	bool started;
-	atomic_bool held;    /* serve nothing: the machine does not run; read without the lock too */
+	atomic_bool held;    /* serve nothing: the machine does not run; changed with the lock, read without it too */
 	bool busy;           /* within serve() */
 	bool stopping;       /* the thread is to end */
 	unsigned int waits;  /* how many wait in io_thread_quiesce() */
@@ -61,8 +61,12 @@ void io_thread_wake(struct io_thread *thread);
 /* With the lock held, on the thread itself: may another piece of work be begun? */
 bool io_thread_may_serve(const struct io_thread *thread);
 
-/* Without the lock, on the thread itself: is what it does not wanted any more? */
+/*
+ * Without the lock, on the thread itself: is what it does not wanted any more? Should it stop, where what it does can be
+ * done again later?
+ */
 bool io_thread_is_cancelled(const struct io_thread *thread);
+bool io_thread_is_held(const struct io_thread *thread);
 
 /* Without the lock, on the thread itself: does the machine wait for what it does, so that it had better be put off? */
 bool io_thread_is_held(const struct io_thread *thread);
@@ -77,7 +81,7 @@ void io_thread_quiesce(struct io_thread *thread, bool cancel);
 
 /*
  * With the lock held. Hold: begin nothing new until io_thread_release(), which also wakes the thread. Does not wait for
- * what is being done: io_thread_quiesce().
+ * what is being done; io_thread_quiesce() does.
  */
 void io_thread_hold(struct io_thread *thread);
 void io_thread_release(struct io_thread *thread);

@@ -104,3 +104,8 @@ void rate_limit_charge(struct rate_limit *limit, uint64_t bytes)
 	bucket_charge(&limit->bytes, bytes);
 	bucket_charge(&limit->operations, 1);
 }
+
+void rate_limit_charge_bytes(struct rate_limit *limit, uint64_t bytes)
+{
+	bucket_charge(&limit->bytes, bytes);
+}

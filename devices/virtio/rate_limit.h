@@ -40,7 +40,11 @@ void rate_limit_init(struct rate_limit *limit, const struct rate_limit_options *
  */
 uint64_t rate_limit_next(struct rate_limit *limit, uint64_t now_ns);
 
-/* Account for an operation that was let through: it may cost more than there is, and leave a debt. */
+/*
+ * Account for an operation that was let through: it may cost more than there is, and leave a debt. Or for the bytes
+ * alone of one that was not finished, and will be begun again.
+ */
 void rate_limit_charge(struct rate_limit *limit, uint64_t bytes);
+void rate_limit_charge_bytes(struct rate_limit *limit, uint64_t bytes);
 
 #endif

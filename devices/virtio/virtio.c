@@ -7,7 +7,8 @@
  * no other lock.
  *
  * Two accesses wait for the device's thread, because the driver may use its memory for something else as soon as they
- * are done: a reset gives up the transfer in flight, and the stop of a queue lets it finish. What the thread finds when
+ * are done: a reset gives up the transfer in flight, and the stop of a queue lets it finish, or be put back where the
+ * machine pauses just then; the queue is gone then, and the driver has asked for that. What the thread finds when
  * it wants to give a chain back is then no queue that is served, and the chain is dropped: nothing is written to a ring
  * after its reset.
  *

@@ -158,7 +158,7 @@ void virtio_config_changed(struct virtio_device *device);
 
 /* struct device_ops of every kind */
 
-/* Begin nothing new; wait for what is in flight; until virtio_resume(). virtio_drain() returns 0. */
+/* Begin nothing new until virtio_resume(); and wait until nothing is in flight, after which drain returns 0. */
 void virtio_hold(struct device *device);
 int virtio_drain(struct device *device);
 void virtio_resume(struct device *device);

@@ -93,7 +93,10 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *ret_chain);
 int virtqueue_has_grown(struct virtqueue *queue, uint16_t end);
 int virtqueue_available_end(struct virtqueue *queue, uint16_t *ret_end);
 
-/* Put the chain that was taken last back, untouched: the next virtqueue_pop() takes it again. */
+/*
+ * Put the chain that was taken last back, of which the driver was told nothing: the next virtqueue_pop() takes it again,
+ * here or in a machine that is restored.
+ */
 void virtqueue_unpop(struct virtqueue *queue);
 
 /*

@@ -2,7 +2,7 @@
 /*
  * Requests to a disk with an overlay over a base: the first byte is the number of buffers, then for each its place, its
  * length and direction; the rest is the guest's memory. The disk's image and base must never change, and what the
- * request wrote lies in its writable buffers.
+ * request wrote lies in its writable buffers. Some requests are cut short by a pause, and carried out once more.
  */
 #include "devices/virtio/blk/request.h"
 #include "fuzz.h"
@@ -117,7 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct guest_memory memory = { .size = MEMORY };
 	struct virtqueue queue;
 	struct virtqueue_chain chain;
-	struct blk_target target = { .id = "fuzz" };
+	atomic_bool held = size % 5 == 0;
+	struct blk_target target = { .id = "fuzz", .held = &held };
 	struct blk_result result;
 	int r;
 
@@ -135,6 +136,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	virtqueue_init(&queue, &memory, 16);
 	r = blk_request_execute(&target, &queue, &chain, &result);
+	if (held && r == -EAGAIN) {
+		held = false;
+		r = blk_request_execute(&target, &queue, &chain, &result);
+	}
 	FUZZ_CHECK(r == 0 || (r == -EBADMSG && result.fault));
 	FUZZ_CHECK((r == -EBADMSG) == (chain.readable_bytes < 16 || chain.writable_bytes < 1));
 	FUZZ_CHECK(result.written <= chain.writable_bytes);

@@ -3,14 +3,15 @@
  * A disk device.
  *
  * Its thread takes one request at a time, carries it out without the device's lock, and gives it back: so requests are
- * finished in the order in which they were made, and a flush needs to wait for nothing but those before it.
+ * finished in the order in which they were made, and a flush needs to wait for nothing but those before it. A pause
+ * lets the request in hand finish if it is short, and puts it back into the ring if it is long (request.c says why it
+ * may be done again); those in the ring are served by whoever the machine is then, this process or one that restores a
+ * snapshot of it.
  *
- * A pause does not wait for a long transfer, which can be 4 GiB: the request in hand stops between two pieces and goes
- * back into the ring, where it stays with those behind it for whoever the machine is then, this process or one that
- * restores a snapshot of it. There it is done again from the start, and paid for once: the driver has not been told of
- * its end, so that its buffers and its part of the disk are still the request's, and to read or to write them twice is
- * to do it once. A guest with such requests, in a machine that is paused all the time, gets on slowly, and harms nobody
- * else. One fdatasync(2) cannot be cut, and is waited for.
+ * A request that was put back begins anew, so that one which takes longer than its machine ever runs between two pauses
+ * never ends. Nobody but its own guest suffers: each pause stays short, each attempt is counted by the rate limit, and
+ * no thread turns in circles, since a request is put back once a pause. Drivers that are not out for that send a few
+ * MiB at most.
  */
 #include "devices/virtio/blk/blk.h"
 
@@ -67,7 +68,12 @@ static void serve_one(struct virtio_blk *blk)
 	r = blk_request_execute(&blk->target, &device->queues[QUEUE_REQUESTS], &blk->chain, &result);
 	pthread_mutex_lock(&device->lock);
 
-	if (r == -EINTR) {
+	/*
+	 * Bytes are charged when they are moved, again when they are moved again: the limit is for the host's sake, and a
+	 * guest that is paused often must not read for nothing meanwhile. The operation counts once, when it ends.
+	 */
+	if (r == -EAGAIN) {
+		rate_limit_charge_bytes(&blk->limit, result.cost);
 		virtqueue_unpop(&device->queues[QUEUE_REQUESTS]);
 		return;
 	}
@@ -226,7 +232,11 @@ int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options
 		return r;
 
 	/* The thread looks at none of this before there is a driver, which needs a device that is present. */
-	blk->target = (struct blk_target){ .disk = disk, .thread = &blk->virtio.thread };
+	blk->target = (struct blk_target){
+		.disk = disk,
+		.cancels = &blk->virtio.thread.cancels,
+		.held = &blk->virtio.thread.held,
+	};
 	memcpy(blk->target.id, serial, strlen(serial));
 	fill_config(&blk->config, disk_size(disk));
 	rate_limit_init(&blk->limit, &options->limit, monotonic_ns());
@@ -238,12 +248,12 @@ int virtio_blk_configure(struct virtio_blk *blk, const struct virtio_blk_options
 /* Is there a disk that its guest does not use now? */
 static int check_idle(struct virtio_blk *blk, struct error_detail *detail)
 {
-	bool held;
+	bool idle;
 
 	pthread_mutex_lock(&blk->virtio.lock);
-	held = blk->virtio.thread.held;
+	idle = blk->virtio.thread.held && !blk->virtio.thread.busy;
 	pthread_mutex_unlock(&blk->virtio.lock);
-	if (!held) {
+	if (!idle) {
 		error_detail_set(detail, "the disk is in use: its machine runs");
 		return -EBUSY;
 	}

@@ -4,8 +4,25 @@
  *
  * A request is the first 16 bytes of the readable part and the last byte of the writable part, wherever the driver has
  * cut them into segments (section 2.7.4); what lies between is data. The header and the segments of discards are
- * copied, checked as a whole, and then used. Data moves in slices, so that neither a reset nor a pause waits for a
- * long transfer, and a disk's own check of each range stands behind ours.
+ * copied, checked as a whole, and then used. Data moves in slices, so that neither a reset nor a pause waits for a long
+ * transfer, and a disk's own check of each range stands behind ours.
+ *
+ * A request that a pause has cut short is carried out once more, from its start; the driver has not been told that it
+ * ended, and sees one request that took long. Every kind comes to the same when it is done twice:
+ *
+ *   read     The buffers are written whole, whatever a part of them holds. The driver may not look at them before.
+ *   write    The same bytes go to the same place, unless the driver has changed its buffers, which it may not before
+ *            the end; where it does, it gets what it would by changing them a moment earlier. Until the end a sector of
+ *            the range may read as before or as after (section 5.2.6 promises nothing of a request that has not ended).
+ *            So a copy of the overlay may have a part of a write: whoever goes on with it finds the request in its
+ *            ring, and writes all of it again.
+ *   zeroes   As a write.
+ *   discard  The range's content is not defined from the first time on.
+ *
+ * Nothing comes between the two: a disk serves one request at a time, and this one is the next. Space in an overlay is
+ * taken once, since its clusters are held after the first time.
+ *
+ * A flush is one system call, which nothing can cut: a pause waits for it, however long the host's file system takes.
  */
 #include "devices/virtio/blk/request.h"
 
@@ -26,6 +43,7 @@ struct request {
 	struct virtqueue_cursor input;  /* the readable part after the header */
 	struct virtqueue_cursor output; /* the writable part before the status */
 	uint64_t moved;                 /* bytes of the disk */
+	bool stopped;                   /* between slices; a file's error could look the same */
 };
 
 static bool is_cancelled(const struct blk_target *target)
@@ -36,6 +54,19 @@ static bool is_cancelled(const struct blk_target *target)
 static bool is_held(const struct blk_target *target)
 {
 	return target->thread && io_thread_is_held(target->thread);
+}
+
+/*
+ * A pause lets every request have its first slice, so that one that is no longer than that ends when it was begun,
+ * however often its machine is paused.
+ */
+static bool is_to_stop(const struct request *request)
+{
+	const struct blk_target *target = request->target;
+
+	if (is_cancelled(target))
+		return true;
+	return request->moved > 0 && target->held && atomic_load_explicit(target->held, memory_order_relaxed);
 }
 
 /* The header's sector as a place on the disk; -EIO where the range is not on it. bytes: at most UINT32_MAX. */
@@ -64,7 +95,8 @@ static int in_slices(struct request *request, uint64_t offset, uint64_t length,
 	while (r == 0 && length > 0) {
 		uint64_t slice = length < SLICE ? length : SLICE;
 
-		if (is_cancelled(request->target))
+		request->stopped = is_to_stop(request);
+		if (request->stopped)
 			return -ECANCELED;
 		if (is_held(request->target))
 			return -EINTR;
@@ -259,10 +291,10 @@ int blk_request_execute(const struct blk_target *target, const struct virtqueue 
 
 	r = carry_out(&request);
 	ret_result->cost = request.moved;
-	if (r == -ECANCELED || is_cancelled(target))
+	if (is_cancelled(target))
 		return -ECANCELED;
-	if (r == -EINTR)
-		return r;
+	if (request.stopped)
+		return -EAGAIN;
 
 	status = status_of(r);
 	virtqueue_cursor_writable(&status_place, queue, chain);

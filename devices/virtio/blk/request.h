@@ -21,9 +21,10 @@
 /* What a request is carried out on. */
 struct blk_target {
 	struct disk *disk;
-	char id[BLK_ID_BYTES];          /* padded with NUL */
-	bool write_through;             /* the driver does not flush: what is written is flushed at once */
-	const struct io_thread *thread; /* that works on it, and may be told to stop; may be NULL */
+	char id[BLK_ID_BYTES];      /* padded with NUL */
+	bool write_through;         /* the driver does not flush: what is written is flushed at once */
+	const atomic_uint *cancels; /* not zero: nobody waits for the request any more; may be NULL */
+	const atomic_bool *held;    /* true: one that takes long is to be done another time; may be NULL */
 };
 
 struct blk_result {
@@ -38,9 +39,9 @@ struct blk_result {
  *
  * queue  whose memory the chain lies in
  *
- * Returns 0; -ECANCELED (given up: nothing more is written to the guest's memory); -EINTR (stopped on the way, as the
- * machine pauses; no status is written, and it is to be carried out again from the start); or -EBADMSG with the fault (there is
- * no header, or no place for a status: the device needs a reset).
+ * Returns 0; -ECANCELED (given up: nothing more is written to the guest's memory); -EAGAIN (the same, and the request is
+ * to be carried out once more, from its start: a part of it was, and it has no status); or -EBADMSG with the fault (there
+ * is no header, or no place for a status: the device needs a reset).
  */
 int blk_request_execute(const struct blk_target *target, const struct virtqueue *queue,
 			const struct virtqueue_chain *chain, struct blk_result *ret_result);

@@ -128,3 +128,21 @@ Test(rate_limit, a_clock_that_stands_still_or_goes_back)
 	cr_assert_gt(rate_limit_next(&limit, START), START);
 	cr_assert_gt(rate_limit_next(&limit, START - SECOND), START - SECOND);
 }
+
+Test(rate_limit, bytes_alone_leave_the_operations)
+{
+	const struct rate_limit_options options = {
+		.bytes = { .per_second = 100, .burst = 10 },
+		.operations = { .per_second = 1, .burst = 1 },
+	};
+	struct rate_limit limit;
+	uint64_t next;
+
+	rate_limit_init(&limit, &options, START);
+	rate_limit_charge_bytes(&limit, 9);
+	cr_assert_eq(rate_limit_next(&limit, START), 0, "neither bucket is empty");
+	rate_limit_charge_bytes(&limit, 21);
+	next = rate_limit_next(&limit, START);
+	cr_assert_geq(next, START + SECOND / 5);
+	cr_assert_leq(next, START + SECOND / 4);
+}
