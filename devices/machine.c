@@ -104,12 +104,6 @@ static void drain_devices(struct machine *machine)
 	for (size_t i = 0; i < machine->bus.device_count; i++) {
 		struct device *device = machine->bus.devices[i];
 
-		if (device->ops->hold)
-			device->ops->hold(device);
-	}
-	for (size_t i = 0; i < machine->bus.device_count; i++) {
-		struct device *device = machine->bus.devices[i];
-
 		if (device->ops->drain)
 			(void)device->ops->drain(device);
 	}

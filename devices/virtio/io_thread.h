@@ -68,9 +68,6 @@ bool io_thread_may_serve(const struct io_thread *thread);
 bool io_thread_is_cancelled(const struct io_thread *thread);
 bool io_thread_is_held(const struct io_thread *thread);
 
-/* Without the lock, on the thread itself: does the machine wait for what it does, so that it had better be put off? */
-bool io_thread_is_held(const struct io_thread *thread);
-
 /*
  * With the lock held (dropped while waiting), not on the thread itself: wait until the thread is not serving. It begins
  * nothing new before this returns; afterwards it does when it is woken.

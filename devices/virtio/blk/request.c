@@ -48,12 +48,7 @@ struct request {
 
 static bool is_cancelled(const struct blk_target *target)
 {
-	return target->thread && io_thread_is_cancelled(target->thread);
-}
-
-static bool is_held(const struct blk_target *target)
-{
-	return target->thread && io_thread_is_held(target->thread);
+	return target->cancels && atomic_load_explicit(target->cancels, memory_order_relaxed) > 0;
 }
 
 /*
@@ -98,8 +93,6 @@ static int in_slices(struct request *request, uint64_t offset, uint64_t length,
 		request->stopped = is_to_stop(request);
 		if (request->stopped)
 			return -ECANCELED;
-		if (is_held(request->target))
-			return -EINTR;
 		r = act(request, offset, slice);
 		offset += slice;
 		length -= slice;

@@ -5,11 +5,11 @@
 #ifndef EMBER_DEVICES_VIRTIO_BLK_REQUEST_H
 #define EMBER_DEVICES_VIRTIO_BLK_REQUEST_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "devices/virtio/blk/disk.h"
-#include "devices/virtio/io_thread.h"
 #include "devices/virtio/virtqueue.h"
 
 #define BLK_ID_BYTES             20       /* of the answer to GET_ID; section 5.2.6 */
