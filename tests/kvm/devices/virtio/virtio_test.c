@@ -107,6 +107,49 @@ Test(machine_virtio, shapes_with_too_many_devices_are_refused)
 	cr_assert_not_null(strstr(detail.text, "balloons"));
 }
 
+/* How a pause asked the machine's devices to stop: 'h' for each hold, 'd' for each drain. */
+static char asked[16];
+
+static void note(char what)
+{
+	size_t length = strlen(asked);
+
+	cr_assert_lt(length + 1, sizeof(asked));
+	asked[length] = what;
+}
+
+static void noted_hold(struct device *device)
+{
+	note('h');
+	virtio_hold(device);
+}
+
+static int noted_drain(struct device *device)
+{
+	note('d');
+	return virtio_drain(device);
+}
+
+/* While one device is waited for, no other takes new requests. */
+Test(machine_virtio, a_pause_holds_all_devices_before_it_waits_for_one)
+{
+	static struct device_ops ops[2];
+
+	build(&source, -1);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct device *device = &source.machine->windows[i].device->device;
+
+		ops[i] = *device->ops;
+		ops[i].hold = noted_hold;
+		ops[i].drain = noted_drain;
+		device->ops = &ops[i];
+	}
+	virtio_steps_boot(&source, virtio_copy_image, virtio_copy_image_size);
+	fixture_wait_signal(&source, 0, 1);
+	machine_pause(source.machine);
+	cr_assert_str_eq(asked, "hhdd");
+}
+
 /* An overlay's file as it is now, for another machine. */
 static int copy_file(int file)
 {
