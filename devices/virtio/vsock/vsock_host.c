@@ -180,9 +180,7 @@ void vsock_note_watches(struct virtio_vsock *vsock)
 		if (events & (POLLOUT | POLLHUP | POLLERR))
 			connection->blocked = false;
 		if (events & (POLLHUP | POLLERR))
-			connection->host_gone = true;
-		if (connection->host_gone && connection->state == VSOCK_REQUESTED)
-			vsock_connection_kill(connection); /* it did not wait for the answer */
+			vsock_connection_hung_up(connection);
 	}
 	vsock->virtio.thread.watch_count = 0;
 }

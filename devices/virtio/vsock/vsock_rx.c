@@ -116,8 +116,10 @@ static bool send_pending(struct virtio_vsock *vsock, struct vsock_connection *co
 		return false;
 
 	header = header_of(connection, op);
-	if (op == VIRTIO_VSOCK_OP_SHUTDOWN)
-		header.flags = VIRTIO_VSOCK_SHUTDOWN_SEND | (connection->host_gone ? VIRTIO_VSOCK_SHUTDOWN_RCV : 0);
+	if (op == VIRTIO_VSOCK_OP_SHUTDOWN) {
+		connection->ends_told = vsock_connection_ends(connection);
+		header.flags = connection->ends_told;
+	}
 	connection->pending &= ~bit;
 	send_packet(vsock, &header, 0);
 	if (op == VIRTIO_VSOCK_OP_RST)
