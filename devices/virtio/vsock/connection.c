@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kvm/monotonic.h"
+
 int vsock_connection_open(struct vsock_connection *connection, enum vsock_state state, int socket)
 {
 	uint8_t *buffer = malloc(VSOCK_BUFFER);
@@ -29,7 +31,9 @@ int vsock_connection_open(struct vsock_connection *connection, enum vsock_state 
 		return -ENOMEM;
 
 	vsock_connection_close(connection); /* one that made room */
-	*connection = (struct vsock_connection){ .state = state, .socket = socket, .buffer = buffer };
+	*connection = (struct vsock_connection){
+		.state = state, .socket = socket, .since_ns = monotonic_ns(), .buffer = buffer
+	};
 	return 0;
 }
 

@@ -40,12 +40,13 @@ struct vsock_connection {
 	int socket; /* non-blocking; -1: none */
 	uint32_t guest_port;
 	uint32_t host_port;
-	uint64_t cookie;  /* names the connection while the host is asked to connect */
-	uint32_t pending; /* enum vsock_pending */
-	bool readable;    /* the socket may have something */
-	bool blocked;     /* the socket takes nothing at the moment */
-	bool host_ended;  /* the socket has given its last byte */
-	bool host_gone;   /* the socket takes no byte any more */
+	uint64_t cookie;   /* names the connection while the host is asked to connect */
+	uint64_t since_ns; /* when it began; CLOCK_MONOTONIC */
+	uint32_t pending;  /* enum vsock_pending */
+	bool readable;     /* the socket may have something */
+	bool blocked;      /* the socket takes nothing at the moment */
+	bool host_ended;   /* the socket has given its last byte */
+	bool host_gone;    /* the socket takes no byte any more */
 	bool guest_sends_no_more;
 	bool guest_takes_no_more;
 	bool write_ended;   /* the socket knows that the guest sends no more */

@@ -58,22 +58,6 @@ struct vsock_connection *vsock_find(struct virtio_vsock *vsock, uint32_t guest_p
 	return NULL;
 }
 
-struct vsock_connection *vsock_find_room(struct virtio_vsock *vsock)
-{
-	struct vsock_connection *closing = NULL;
-
-	for (uint32_t i = 0; i < VSOCK_CONNECTIONS_MAX; i++) {
-		struct vsock_connection *connection = &vsock->connections[i];
-
-		if (connection->state == VSOCK_FREE)
-			return connection;
-		if (connection->state == VSOCK_CLOSING && connection->pending == 0)
-			closing = connection;
-	}
-
-	return closing;
-}
-
 static void close_connections(struct virtio_vsock *vsock)
 {
 	for (uint32_t i = 0; i < VSOCK_CONNECTIONS_MAX; i++)
@@ -97,10 +81,8 @@ static uint64_t vsock_serve(struct virtio_device *device)
 		(void)sched_yield();
 		pthread_mutex_lock(&device->lock);
 	}
-	if (virtio_may_serve(device))
-		vsock_set_watches(vsock);
 
-	return IO_THREAD_NEVER;
+	return virtio_may_serve(device) ? vsock_set_watches(vsock) : IO_THREAD_NEVER;
 }
 
 static void vsock_reset(struct virtio_device *device)

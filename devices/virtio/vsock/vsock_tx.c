@@ -38,7 +38,7 @@ static void open_from_guest(struct virtio_vsock *vsock, const struct virtio_vsoc
 	struct vsock_connection *connection = vsock->options.connect ? vsock_find_room(vsock) : NULL;
 	uint64_t cookie = vsock->next_cookie++;
 
-	if (!connection || vsock_connection_open(connection, VSOCK_CONNECTING, -1) < 0) {
+	if (!connection || vsock_open_at(vsock, connection, VSOCK_CONNECTING, -1) < 0) {
 		refuse(vsock, header);
 		return;
 	}
