@@ -27,7 +27,7 @@ static uint32_t choose_port(struct virtio_vsock *vsock, uint32_t guest_port)
 
 static bool accept_one(struct virtio_vsock *vsock)
 {
-	struct vsock_connection *connection = vsock_find_room(vsock);
+	struct vsock_connection *connection = vsock_find_room_for_peer(vsock);
 	int socket;
 
 	if (!connection)
@@ -143,7 +143,7 @@ bool vsock_serve_sockets(struct virtio_vsock *vsock)
 
 uint64_t vsock_set_watches(struct virtio_vsock *vsock)
 {
-	bool has_room = vsock_find_room(vsock) != NULL;
+	bool has_room = vsock_find_room_for_peer(vsock) != NULL;
 	unsigned int count = WATCH_LISTENER + 1;
 
 	/* Where there is no room, who waits goes on waiting. */

@@ -18,10 +18,11 @@
 #define VSOCK_RESETS_MAX 64                  /* packets refused, whose sender is not told yet */
 
 /*
- * How long a place is kept for an answer of the host's: longer than Linux waits for a connection (2 s). Past that it
- * goes to whoever needs it, so that an answer that was lost costs no place for ever.
+ * How long a place is kept for an answer of the host's, longer than Linux waits for a connection (2 s), and for a peer's
+ * line. Past that it goes to whoever needs it, so that what never comes costs no place for ever.
  */
 #define VSOCK_PATIENCE_NS UINT64_C(5000000000)
+#define VSOCK_PEERS_MAX   64 /* who have not said yet where they want to go */
 
 /* A packet from the guest that belongs to nothing: its ports, as the guest wrote them. */
 struct vsock_refusal {
@@ -59,7 +60,10 @@ struct vsock_connection *vsock_find(struct virtio_vsock *vsock, uint32_t guest_p
  */
 struct vsock_connection *vsock_find_room(struct virtio_vsock *vsock);
 
-/* When patience will have made room, where there is none: CLOCK_MONOTONIC, or IO_THREAD_NEVER. */
+/* The same for a peer of the host's that has not said which port it wants, of which there are VSOCK_PEERS_MAX at most. */
+struct vsock_connection *vsock_find_room_for_peer(struct virtio_vsock *vsock);
+
+/* When patience will have made room for a peer, where there is none: CLOCK_MONOTONIC, or IO_THREAD_NEVER. */
 uint64_t vsock_next_room_ns(struct virtio_vsock *vsock);
 
 /*

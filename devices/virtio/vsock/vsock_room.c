@@ -6,9 +6,23 @@
  * waits for somebody's word gives its place to a new one: at once where nobody cares any more (the socket is gone and
  * the guest knows), after VSOCK_PATIENCE_NS where a late word might still be worth something. It is never ended before
  * its place is needed.
+ *
+ * Peers that have connected and not said where they want to go hold a quarter of the places at most: the guest's own
+ * connections, and streams, have the rest. One peer more is not accepted before one of these has spoken, has gone, or
+ * has been silent for too long. It is not enough that another comes: many that connect at once, each a moment before it
+ * speaks, would drive each other out. And it must not wait for ever: silent ones could shut the door for everybody.
  */
 #include "devices/virtio/vsock/vsock_private.h"
 #include "kvm/monotonic.h"
+
+static uint32_t count_peers(const struct virtio_vsock *vsock)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < VSOCK_CONNECTIONS_MAX; i++)
+		count += vsock->connections[i].state == VSOCK_HANDSHAKE;
+	return count;
+}
 
 /* Who has waited longest in a state, or NULL. */
 static struct vsock_connection *find_oldest(struct virtio_vsock *vsock, enum vsock_state state)
@@ -50,9 +64,15 @@ struct vsock_connection *vsock_find_room(struct virtio_vsock *vsock)
 	return closing ? closing : find_overdue(vsock, VSOCK_CONNECTING);
 }
 
+struct vsock_connection *vsock_find_room_for_peer(struct virtio_vsock *vsock)
+{
+	return count_peers(vsock) < VSOCK_PEERS_MAX ? vsock_find_room(vsock) : find_overdue(vsock, VSOCK_HANDSHAKE);
+}
+
 uint64_t vsock_next_room_ns(struct virtio_vsock *vsock)
 {
-	const struct vsock_connection *oldest = find_oldest(vsock, VSOCK_CONNECTING);
+	bool too_many = count_peers(vsock) >= VSOCK_PEERS_MAX;
+	const struct vsock_connection *oldest = find_oldest(vsock, too_many ? VSOCK_HANDSHAKE : VSOCK_CONNECTING);
 
 	return oldest ? oldest->since_ns + VSOCK_PATIENCE_NS : IO_THREAD_NEVER;
 }

@@ -111,3 +111,67 @@ Test(virtio_vsock_waiting, a_peer_has_the_place_of_an_answer_that_never_came)
 	cr_assert_eq(vsock_guest_receive(&guest, NULL).op, VIRTIO_VSOCK_OP_REQUEST);
 	close(peer);
 }
+
+/* Peers that say nothing, until the device takes no more of them. */
+static void fill_with_peers(int peers[VSOCK_PEERS_MAX])
+{
+	for (uint32_t i = 0; i < VSOCK_PEERS_MAX; i++)
+		peers[i] = vsock_guest_connect(&guest);
+	while (count_connections(VSOCK_HANDSHAKE, false) < VSOCK_PEERS_MAX)
+		(void)sched_yield();
+}
+
+Test(virtio_vsock_waiting, silent_peers_leave_room_for_the_guest)
+{
+	int peers[VSOCK_PEERS_MAX];
+	int more[VSOCK_PEERS_MAX];
+
+	fill_with_peers(peers);
+	for (uint32_t i = 0; i < VSOCK_PEERS_MAX; i++)
+		more[i] = vsock_guest_connect(&guest);
+	for (uint32_t i = 0; i < VSOCK_CONNECTIONS_MAX - VSOCK_PEERS_MAX; i++)
+		ask(i);
+	cr_assert_eq(count_connections(VSOCK_CONNECTING, false), VSOCK_CONNECTIONS_MAX - VSOCK_PEERS_MAX);
+	cr_assert_eq(count_connections(VSOCK_HANDSHAKE, false), VSOCK_PEERS_MAX);
+	for (uint32_t i = 0; i < VSOCK_PEERS_MAX; i++) {
+		close(peers[i]);
+		close(more[i]);
+	}
+}
+
+Test(virtio_vsock_waiting, one_peer_more_waits_until_another_has_spoken)
+{
+	int peers[VSOCK_PEERS_MAX];
+	int last;
+
+	fill_with_peers(peers);
+	last = vsock_guest_connect(&guest);
+	cr_assert_eq(send(last, "CONNECT 2\n", 10, 0), 10);
+	cr_assert_eq(send(peers[VSOCK_PEERS_MAX / 2], "CONNECT 1\n", 10, 0), 10);
+	cr_assert_eq(vsock_guest_receive(&guest, NULL).dst_port, 1);
+	cr_assert_eq(vsock_guest_receive(&guest, NULL).dst_port, 2);
+	for (uint32_t i = 0; i < VSOCK_PEERS_MAX; i++)
+		close(peers[i]);
+	close(last);
+}
+
+Test(virtio_vsock_waiting, silent_peers_do_not_shut_the_door_for_ever)
+{
+	int peers[VSOCK_PEERS_MAX];
+	int last;
+	char byte;
+
+	fill_with_peers(peers);
+	last = vsock_guest_connect(&guest);
+	cr_assert_eq(send(last, "CONNECT 2\n", 10, 0), 10);
+	count_connections(VSOCK_HANDSHAKE, true);
+	wake();
+	cr_assert_eq(vsock_guest_receive(&guest, NULL).dst_port, 2);
+	cr_assert_eq(recv(peers[0], &byte, 1, 0), 0, "the oldest has made room");
+	for (uint32_t i = 1; i < VSOCK_PEERS_MAX; i++) {
+		cr_assert_eq(recv(peers[i], &byte, 1, MSG_DONTWAIT), -1);
+		close(peers[i]);
+	}
+	close(peers[0]);
+	close(last);
+}
