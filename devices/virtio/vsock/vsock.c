@@ -9,7 +9,8 @@
  * Streams do not survive a snapshot: in a machine that was restored there are none, and its guest is told so by an
  * event, upon which its driver ends its sockets and reads its CID anew. The machine that the snapshot was taken of goes
  * on with them. New streams wait until the driver has given the event's buffer back, and so has done that: it would end
- * them with the old ones, or answer under its old CID.
+ * them with the old ones, or answer under its old CID. What it still sends under that one is refused, not dropped: who
+ * waits for an answer to it would wait in vain.
  */
 #include "devices/virtio/vsock/vsock.h"
 
@@ -29,7 +30,7 @@
 
 struct vsock_state_record {
 	struct virtio_state virtio;
-	uint64_t guest_cid;
+	uint64_t guest_cid; /* that the driver goes by: until it has taken note of a reset, its former one */
 };
 
 _Static_assert(sizeof(struct vsock_state_record) <= DEVICE_STATE_MAX, "a snapshot has no room for more");
@@ -90,6 +91,7 @@ static void vsock_reset(struct virtio_device *device)
 	struct virtio_vsock *vsock = (struct virtio_vsock *)device;
 
 	close_connections(vsock);
+	vsock->former_cid = 0;
 	vsock->reset_pending = false;
 	vsock->reset_unheard = false;
 }
@@ -123,7 +125,10 @@ void virtio_vsock_connected(struct virtio_vsock *vsock, uint64_t cookie, int soc
 static void vsock_save(struct device *device, void *ret_state)
 {
 	struct virtio_vsock *vsock = vsock_of(device);
-	struct vsock_state_record state = { .guest_cid = vsock->config.guest_cid };
+	bool knows_cid = !vsock->reset_pending && !vsock->reset_unheard;
+	struct vsock_state_record state = {
+		.guest_cid = knows_cid ? vsock->config.guest_cid : vsock->former_cid,
+	};
 
 	virtio_save(&vsock->virtio, &state.virtio);
 	memcpy(ret_state, &state, sizeof(state));
@@ -141,6 +146,7 @@ static int vsock_restore(struct device *device, const void *saved, struct error_
 		return r;
 
 	pthread_mutex_lock(&vsock->virtio.lock);
+	vsock->former_cid = state.guest_cid;
 	vsock->reset_unheard = false;
 	vsock->reset_pending =
 		(vsock->virtio.status & VIRTIO_CONFIG_S_DRIVER_OK) && vsock->virtio.queues[VSOCK_QUEUE_EVENT].ready;

@@ -24,8 +24,9 @@
 #define VSOCK_PATIENCE_NS UINT64_C(5000000000)
 #define VSOCK_PEERS_MAX   64 /* who have not said yet where they want to go */
 
-/* A packet from the guest that belongs to nothing: its ports, as the guest wrote them. */
+/* A packet from the guest that belongs to nothing: its addresses, as the guest wrote them. */
 struct vsock_refusal {
+	uint64_t guest_cid; /* its own, or its former one */
 	uint32_t guest_port;
 	uint32_t host_port;
 	uint16_t type;
@@ -35,8 +36,10 @@ struct virtio_vsock {
 	struct virtio_device virtio;
 	struct virtio_vsock_config config;
 	struct virtio_vsock_options options;
-	bool reset_pending;    /* the guest is to be told that its streams are gone */
-	bool reset_unheard;    /* it was told, and has not taken note yet */
+	uint64_t
+		former_cid; /* what the driver took for its own at the snapshot that it was restored from; 0: nothing */
+	bool reset_pending; /* the guest is to be told that its streams are gone */
+	bool reset_unheard; /* it was told, and has not taken note yet */
 	uint16_t events_ended; /* where its ring of buffers for events ended when it was told */
 	uint32_t next_port;    /* from VSOCK_PORT_FIRST to UINT32_MAX - 1 */
 	uint64_t next_cookie;

@@ -80,6 +80,7 @@ uint64_t vsock_next_room_ns(struct virtio_vsock *vsock)
 int vsock_open_at(struct virtio_vsock *vsock, struct vsock_connection *place, enum vsock_state state, int socket)
 {
 	const struct vsock_refusal refusal = {
+		.guest_cid = vsock->config.guest_cid,
 		.guest_port = place->guest_port,
 		.host_port = place->host_port,
 		.type = VIRTIO_VSOCK_TYPE_STREAM,

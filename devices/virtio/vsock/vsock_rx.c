@@ -40,7 +40,6 @@ static void send_packet(struct virtio_vsock *vsock, struct virtio_vsock_hdr *hea
 	struct virtqueue_cursor cursor;
 
 	header->src_cid = VSOCK_CID_HOST;
-	header->dst_cid = vsock->config.guest_cid;
 	header->len = length;
 	virtqueue_cursor_writable(&cursor, &vsock->virtio.queues[VSOCK_QUEUE_RX], &vsock->chain);
 	(void)virtqueue_cursor_write(&cursor, header, sizeof(*header));
@@ -54,6 +53,7 @@ static bool send_refusals(struct virtio_vsock *vsock)
 	while (vsock->refusal_count > 0 && take_chain(vsock)) {
 		const struct vsock_refusal *refusal = &vsock->refusals[--vsock->refusal_count];
 		struct virtio_vsock_hdr header = {
+			.dst_cid = refusal->guest_cid,
 			.src_port = refusal->host_port,
 			.dst_port = refusal->guest_port,
 			.type = refusal->type,
@@ -68,10 +68,12 @@ static bool send_refusals(struct virtio_vsock *vsock)
 }
 
 /* A header of a stream's, with what the guest has to know of our buffer. */
-static struct virtio_vsock_hdr header_of(struct vsock_connection *connection, uint16_t op)
+static struct virtio_vsock_hdr header_of(const struct virtio_vsock *vsock, struct vsock_connection *connection,
+					 uint16_t op)
 {
 	connection->forwarded_told = connection->forwarded;
 	return (struct virtio_vsock_hdr){
+		.dst_cid = vsock->config.guest_cid,
 		.src_port = connection->host_port,
 		.dst_port = connection->guest_port,
 		.type = VIRTIO_VSOCK_TYPE_STREAM,
@@ -115,7 +117,7 @@ static bool send_pending(struct virtio_vsock *vsock, struct vsock_connection *co
 	if (bit == 0 || !take_chain(vsock))
 		return false;
 
-	header = header_of(connection, op);
+	header = header_of(vsock, connection, op);
 	if (op == VIRTIO_VSOCK_OP_SHUTDOWN) {
 		connection->ends_told = vsock_connection_ends(connection);
 		header.flags = connection->ends_told;
@@ -176,7 +178,7 @@ static bool send_data(struct virtio_vsock *vsock, struct vsock_connection *conne
 		connection->credit_asked = true;
 		connection->pending |= VSOCK_SEND_CREDIT_REQUEST;
 	}
-	header = header_of(connection, VIRTIO_VSOCK_OP_RW);
+	header = header_of(vsock, connection, VIRTIO_VSOCK_OP_RW);
 	send_packet(vsock, &header, (uint32_t)count);
 	return true;
 }
