@@ -30,14 +30,24 @@
 
 struct vsock_state_record {
 	struct virtio_state virtio;
-	uint64_t guest_cid; /* that the driver goes by: until it has taken note of a reset, its former one */
+	/*
+	 * Bits 0 to 31: what the driver goes by; until it has taken note of a reset, its former CID. The rest of a CID is
+	 * reserved (section 5.10.4), and says what the rings do not: whether there are events that it has not taken note
+	 * of (bit 48), and if so, struct virtio_vsock's events_heard (bits 32 to 47). Snapshots from before have zeros
+	 * there, and versions from before do not look.
+	 */
+	uint64_t guest_cid;
 };
+
+#define SAVED_HEARD_SHIFT 32
+#define SAVED_UNHEARD     (UINT64_C(1) << 48)
+#define SAVED_CID_MAX     (2 * SAVED_UNHEARD - 1)
 
 _Static_assert(sizeof(struct vsock_state_record) <= DEVICE_STATE_MAX, "a snapshot has no room for more");
 
 static const struct state_field vsock_state_fields[] = {
 	VIRTIO_STATE_FIELDS(struct vsock_state_record),
-	STATE_FIELD(struct vsock_state_record, guest_cid, FIELD_U64),
+	STATE_FIELD_MAX(struct vsock_state_record, guest_cid, FIELD_U64, SAVED_CID_MAX),
 	STATE_FIELDS_END,
 };
 
@@ -130,6 +140,8 @@ static void vsock_save(struct device *device, void *ret_state)
 		.guest_cid = knows_cid ? vsock->config.guest_cid : vsock->former_cid,
 	};
 
+	if (vsock->reset_unheard)
+		state.guest_cid |= SAVED_UNHEARD | (uint64_t)vsock->events_heard << SAVED_HEARD_SHIFT;
 	virtio_save(&vsock->virtio, &state.virtio);
 	memcpy(ret_state, &state, sizeof(state));
 }
@@ -146,10 +158,11 @@ static int vsock_restore(struct device *device, const void *saved, struct error_
 		return r;
 
 	pthread_mutex_lock(&vsock->virtio.lock);
-	vsock->former_cid = state.guest_cid;
-	vsock->reset_unheard = false;
+	vsock->former_cid = state.guest_cid & UINT32_MAX;
+	vsock->events_heard = (uint16_t)(state.guest_cid >> SAVED_HEARD_SHIFT);
 	vsock->reset_pending =
 		(vsock->virtio.status & VIRTIO_CONFIG_S_DRIVER_OK) && vsock->virtio.queues[VSOCK_QUEUE_EVENT].ready;
+	vsock->reset_unheard = vsock->reset_pending && (state.guest_cid & SAVED_UNHEARD);
 	pthread_mutex_unlock(&vsock->virtio.lock);
 	return 0;
 }

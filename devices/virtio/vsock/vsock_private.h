@@ -40,7 +40,7 @@ struct virtio_vsock {
 		former_cid; /* what the driver took for its own at the snapshot that it was restored from; 0: nothing */
 	bool reset_pending; /* the guest is to be told that its streams are gone */
 	bool reset_unheard; /* it was told, and has not taken note yet */
-	uint16_t events_ended; /* where its ring of buffers for events ended when it was told */
+	uint16_t events_heard; /* where its ring of buffers for events ends when it has given back those that tell it */
 	uint32_t next_port;    /* from VSOCK_PORT_FIRST to UINT32_MAX - 1 */
 	uint64_t next_cookie;
 	uint32_t next_connection; /* whose turn it is to send */

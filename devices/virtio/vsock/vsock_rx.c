@@ -183,6 +183,29 @@ static bool send_data(struct virtio_vsock *vsock, struct vsock_connection *conne
 	return true;
 }
 
+/*
+ * Where the ring of buffers for events ends when the driver has given back that of one event more. Those that were sent
+ * before the snapshot and not taken note of come first: each of them ends the streams that it finds.
+ */
+static int expect_note(struct virtio_vsock *vsock)
+{
+	struct virtqueue *events = &vsock->virtio.queues[VSOCK_QUEUE_EVENT];
+	uint16_t unheard;
+	uint16_t end;
+	int r = virtqueue_available_end(events, &end);
+
+	if (r < 0)
+		return r;
+
+	/* It may have taken note meanwhile; and what a snapshot says need not be true. */
+	unheard = (uint16_t)(vsock->events_heard - end);
+	if (!vsock->reset_unheard || unheard > events->size)
+		unheard = 0;
+	vsock->events_heard = (uint16_t)(end + unheard + 1);
+	vsock->reset_unheard = true;
+	return 0;
+}
+
 /* Section 5.10.6.7: the streams are gone, and the CID may be another. */
 static bool send_event(struct virtio_vsock *vsock)
 {
@@ -193,7 +216,7 @@ static bool send_event(struct virtio_vsock *vsock)
 	if (!vsock->reset_pending || !virtio_may_serve(device) ||
 	    virtio_pop(device, VSOCK_QUEUE_EVENT, &vsock->chain) == 0)
 		return false;
-	if (virtqueue_available_end(&device->queues[VSOCK_QUEUE_EVENT], &vsock->events_ended) < 0) {
+	if (expect_note(vsock) < 0) {
 		virtio_fail(device, device->queues[VSOCK_QUEUE_EVENT].fault);
 		return false;
 	}
@@ -204,7 +227,6 @@ static bool send_event(struct virtio_vsock *vsock)
 		return false;
 	}
 	vsock->reset_pending = false;
-	vsock->reset_unheard = true;
 	virtio_push(device, VSOCK_QUEUE_EVENT, vsock->chain.head, sizeof(event));
 	return true;
 }
@@ -220,7 +242,7 @@ static bool knows_of_reset(struct virtio_vsock *vsock)
 	if (!vsock->reset_unheard)
 		return true;
 
-	r = virtqueue_has_grown(events, vsock->events_ended);
+	r = virtqueue_has_reached(events, vsock->events_heard);
 	if (r < 0)
 		virtio_fail(&vsock->virtio, events->fault);
 	vsock->reset_unheard = r != 1;

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "devices/virtio/vsock/vsock_private.h"
 #include "vsock_guest.h"
 
 #define PORT  52
@@ -145,6 +146,7 @@ Test(virtio_vsock_restore, what_is_sent_under_other_cids_is_dropped)
 Test(virtio_vsock_restore, a_guest_that_goes_on_twice_is_answered_under_the_cid_that_it_knows)
 {
 	pause_and_move(GUEST_CID + 1);
+	wait_for_events(1);
 	pause_and_move(GUEST_CID + 2);
 	send_as(GUEST_CID, VIRTIO_VSOCK_OP_REQUEST);
 	assert_refused_as(GUEST_CID);
@@ -153,4 +155,100 @@ Test(virtio_vsock_restore, a_guest_that_goes_on_twice_is_answered_under_the_cid_
 	give_event_buffer(0);
 	send_as(GUEST_CID + 2, VIRTIO_VSOCK_OP_RW);
 	assert_refused_as(GUEST_CID + 2);
+}
+
+static bool wants_stream(uint32_t port)
+{
+	struct virtio_device *device = virtio_vsock_device(guest.vsock);
+	bool wants = false;
+
+	pthread_mutex_lock(&device->lock);
+	for (uint32_t i = 0; i < VSOCK_CONNECTIONS_MAX; i++)
+		wants |= guest.vsock->connections[i].state == VSOCK_REQUESTED &&
+			 guest.vsock->connections[i].guest_port == port;
+	pthread_mutex_unlock(&device->lock);
+	return wants;
+}
+
+/* A request that may be sent goes out right behind the first of two answers. */
+static void assert_not_asked(void)
+{
+	for (int i = 0; i < 2; i++) {
+		send_as(GUEST_CID, VIRTIO_VSOCK_OP_RW);
+		assert_refused_as(GUEST_CID);
+	}
+}
+
+/* A peer that wants a stream to the guest; it may not be asked for yet. */
+static int connect_in_vain(void)
+{
+	int peer = vsock_guest_connect(&guest);
+
+	cr_assert_eq(send(peer, "CONNECT 54\n", 11, 0), 11);
+	while (!wants_stream(54))
+		(void)sched_yield();
+	assert_not_asked();
+	return peer;
+}
+
+/* Now it is, and is refused. */
+static void assert_asked(int peer)
+{
+	struct virtio_vsock_hdr header = vsock_guest_receive(&guest, NULL);
+
+	cr_assert_eq(header.op, VIRTIO_VSOCK_OP_REQUEST, "%u", header.op);
+	vsock_guest_say(&guest, header.dst_port, header.src_port, VIRTIO_VSOCK_OP_RST, 0, NULL, 0);
+	close(peer);
+}
+
+/* The driver has buffers for several events: that of the first is not taken for that of the second. */
+Test(virtio_vsock_restore, a_stream_opens_when_the_driver_has_taken_note_of_every_event)
+{
+	int peer;
+
+	for (uint16_t i = 1; i < 4; i++) {
+		ring_describe(&guest.rings[EVENT], i, 0xf1000, sizeof(struct virtio_vsock_event), WRITE, 0);
+		give_event_buffer(i);
+	}
+	for (uint16_t i = 1; i < 4; i++) {
+		pause_and_move(GUEST_CID);
+		wait_for_events(i);
+	}
+	peer = connect_in_vain();
+	for (uint16_t i = 0; i < 2; i++) {
+		give_event_buffer(i);
+		assert_not_asked();
+	}
+	give_event_buffer(2);
+	assert_asked(peer);
+}
+
+/* What it has taken note of is not waited for again; one buffer for events is enough. */
+Test(virtio_vsock_restore, a_stream_opens_after_each_event)
+{
+	for (uint16_t i = 1; i < 4; i++) {
+		int peer;
+
+		pause_and_move(GUEST_CID);
+		wait_for_events(i);
+		peer = connect_in_vain();
+		give_event_buffer(0);
+		assert_asked(peer);
+	}
+}
+
+/* Of one event it took note between the snapshot and its end, with no other buffer for the next. */
+Test(virtio_vsock_restore, an_event_that_waits_for_the_buffer_of_another)
+{
+	int peer;
+
+	pause_and_move(GUEST_CID);
+	wait_for_events(1);
+	pause_and_move(GUEST_CID);
+	peer = connect_in_vain();
+	give_event_buffer(0);
+	wait_for_events(2);
+	assert_not_asked();
+	give_event_buffer(0);
+	assert_asked(peer);
 }
