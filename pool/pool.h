@@ -305,7 +305,8 @@ void pool_vm_balloon(struct pool_vm *vm, const uint32_t *target_mib,
  *
  * socket  a connected stream socket, duplicated: the caller closes its own. -1: the guest is refused
  *
- * Returns 0; or -errno: the worker was not told, for want of room or because it is gone, and the guest's attempt ends by its own patience.
+ * Returns 0; or -errno: the socket was not passed on, for want of room or because the worker is gone. The guest is refused then; where even
+ * that cannot be said, its attempt ends by its own patience, and its place in the device by the device's.
  */
 int pool_vm_vsock_connected(struct pool_vm *vm, uint64_t cookie, int socket);
 

@@ -129,7 +129,7 @@ static void on_vsock_connect(void *opaque, uint32_t port, uint64_t cookie)
 	const struct guest *vm = opaque;
 	int file = vm->devices ? devices_connect(vm->devices, port) : -1;
 
-	/* What cannot be told is as if the host did not answer: the guest's own patience ends it. */
+	/* A socket that cannot be passed on is a refusal; what cannot be told at all, the guest's own patience ends. */
 	(void)pool_vm_vsock_connected(vm->pool_vm, cookie, file < 0 ? -1 : file);
 	if (file >= 0)
 		(void)close(file);

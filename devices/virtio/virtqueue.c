@@ -188,19 +188,24 @@ int virtqueue_available_end(struct virtqueue *queue, uint16_t *ret_end)
 	return r;
 }
 
-int virtqueue_has_grown(struct virtqueue *queue, uint16_t end)
+static bool is_before(uint16_t position, uint16_t end)
 {
-	uint16_t now = end;
+	return (int16_t)(position - end) < 0;
+}
+
+int virtqueue_has_reached(struct virtqueue *queue, uint16_t end)
+{
+	uint16_t now = 0;
 	int r;
 
 	if (!queue->ready)
 		return 0;
 	r = virtqueue_available_end(queue, &now);
-	if (r == 0 && now == end)
-		r = arm(queue, end);
-	if (r == 0 && now == end)
+	if (r == 0 && is_before(now, end))
+		r = arm(queue, now);
+	if (r == 0 && is_before(now, end))
 		r = virtqueue_available_end(queue, &now);
-	return r < 0 ? r : now != end;
+	return r < 0 ? r : !is_before(now, end);
 }
 
 /* A table of descriptors: the queue's own, or one that a descriptor refers to. */

@@ -82,15 +82,15 @@ int virtqueue_enable(struct virtqueue *queue);
 int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *ret_chain);
 
 /*
- * Has the driver made a chain available since the ring ended at `end`? Where it has not, it is asked to notify of the
- * next one, as virtqueue_pop() does. For who does not want to take the chain.
+ * Has the driver made chains available up to `end`? Where it has not, it is asked to notify of the next one, as
+ * virtqueue_pop() does. For who does not want to take the chains.
  *
- * end      a number of chains, modulo 2^16: from virtqueue_available_end()
+ * end      a number of chains, modulo 2^16, near what virtqueue_available_end() says
  * ret_end  where the ring ends now
  *
  * Return 1, 0 (it has not, or the queue is not ready), or -EBADMSG with fault set; 0 or -EBADMSG.
  */
-int virtqueue_has_grown(struct virtqueue *queue, uint16_t end);
+int virtqueue_has_reached(struct virtqueue *queue, uint16_t end);
 int virtqueue_available_end(struct virtqueue *queue, uint16_t *ret_end);
 
 /*

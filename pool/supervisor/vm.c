@@ -299,12 +299,16 @@ void pool_vm_balloon(struct pool_vm *vm, const uint32_t *target_mib,
 int pool_vm_vsock_connected(struct pool_vm *vm, uint64_t cookie, int socket)
 {
 	const struct message_vsock_answer message = { .cookie = cookie };
+	struct process *process = &vm->slot->process;
 	int result;
 
 	if (vm->slot->state != SLOT_LEASED)
 		return -ESHUTDOWN;
-	result = process_send(&vm->slot->process, socket >= 0 ? MESSAGE_VSOCK_CONNECTED : MESSAGE_VSOCK_REFUSED, 0,
-			      &message, &socket);
+	result = process_send(process, socket >= 0 ? MESSAGE_VSOCK_CONNECTED : MESSAGE_VSOCK_REFUSED, 0, &message,
+			      &socket);
+	/* Where a descriptor stands in the way (too many of them are on their way), an answer without one may go through. */
+	if (socket >= 0 && result < 0 && result != -EPIPE)
+		(void)process_send(process, MESSAGE_VSOCK_REFUSED, 0, &message, NULL);
 	if (result == -EPIPE)
 		slot_give_up(vm->slot, "it closed its channel");
 	return result;

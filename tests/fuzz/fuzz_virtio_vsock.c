@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A vsock device between a hostile guest and a host's peers: packets with any header, buffers for answers or none,
- * peers that write, read and close. Whatever is sent to the guest is a packet of ours to its CID that is as long as it
- * says.
+ * peers that write, read and close; snapshots that go on under this CID, of guests that had this one or another.
+ * Whatever is sent to the guest is a packet of ours to its CID that is as long as it says; to its former one, a refusal.
  */
 #include "devices/virtio/vsock/connection.h"
 #include "devices/virtio/vsock/vsock.h"
@@ -17,10 +17,12 @@
 
 #define MEMORY  0x20000
 #define CID     5
+#define FORMER  6
 #define SIZE    16
 #define PEERS   4
 #define RX_DATA 0x10000 /* SIZE buffers of a page */
 #define TX_DATA 0x4000
+#define EVENTS  0x8000 /* one buffer for all */
 
 enum action {
 	SEND,     /* a packet: ports and operation from the step, the rest good */
@@ -29,7 +31,7 @@ enum action {
 	PEER_SEND,
 	PEER_READ,
 	PEER_CLOSE,
-	PAUSE_AND_RESUME,
+	PAUSE_AND_RESUME, /* or go on from a snapshot */
 	RESTART,
 	ACTIONS
 };
@@ -48,6 +50,7 @@ static uint16_t offered[3];
 static uint16_t received;
 static int peers[PEERS];
 static unsigned int next_peer;
+static bool moved; /* the driver knew another CID */
 
 /* Every second port has somebody. */
 static void answer(void *opaque, uint32_t port, uint64_t cookie)
@@ -104,6 +107,7 @@ static void start(void)
 		offered[i] = 0;
 	}
 	received = 0;
+	moved = false;
 	write_register(VIRTIO_MMIO_STATUS, 0xf);
 }
 
@@ -138,7 +142,9 @@ static void check_received(void)
 		FUZZ_CHECK(used.id < SIZE && used.len >= sizeof(header) && used.len <= 4096);
 		FUZZ_CHECK(guest_memory_read(&memory, RX_DATA + used.id * 4096U, &header, sizeof(header)) == 0);
 		FUZZ_CHECK(header.len == used.len - sizeof(header));
-		FUZZ_CHECK(header.src_cid == 2 && header.dst_cid == CID);
+		FUZZ_CHECK(header.src_cid == 2);
+		FUZZ_CHECK(header.dst_cid == CID ||
+			   (moved && header.dst_cid == FORMER && header.op == VIRTIO_VSOCK_OP_RST));
 		FUZZ_CHECK(header.op >= VIRTIO_VSOCK_OP_REQUEST && header.op <= VIRTIO_VSOCK_OP_CREDIT_REQUEST);
 		received++;
 	}
@@ -149,7 +155,7 @@ static void send_packet(const struct step *step)
 	static uint8_t data[2000];
 	uint32_t length = step->op == VIRTIO_VSOCK_OP_RW ? step->value % sizeof(data) : 0;
 	struct virtio_vsock_hdr header = {
-		.src_cid = CID,
+		.src_cid = moved && step->value & 4 ? FORMER : CID,
 		.dst_cid = 2,
 		.src_port = step->port / 16,
 		.dst_port = step->port % 16,
@@ -169,11 +175,49 @@ static void send_packet(const struct step *step)
 	offer(1, TX_DATA, (uint32_t)sizeof(header) + length, 0);
 }
 
-static void pause_and_resume(void)
+static const struct state_field *cid_field(void)
+{
+	const struct state_field *field = device->ops->state_fields;
+
+	while (strcmp(field->name, "guest_cid") != 0)
+		field++;
+	return field;
+}
+
+/* The guest of a snapshot goes on here: one that went by this CID, or by another; what else is saved there stays. */
+static void move(bool other)
+{
+	static _Alignas(16) uint8_t state[DEVICE_STATE_MAX];
+	uint64_t cid;
+
+	memset(state, 0, sizeof(state));
+	device->ops->save(device, state);
+	memcpy(&cid, state + cid_field()->offset, sizeof(cid));
+	FUZZ_CHECK((uint32_t)cid == CID || (moved && (uint32_t)cid == FORMER));
+	moved = moved || other;
+	if (other)
+		cid = (cid & ~(uint64_t)UINT32_MAX) | FORMER;
+	memcpy(state + cid_field()->offset, &cid, sizeof(cid));
+	FUZZ_CHECK(state_fields_check(device->ops->state_fields, state, "", NULL) == 0);
+	(void)device->ops->restore(device, state, NULL); /* a device that has failed may have indices that are none */
+}
+
+static void pause_and_resume(const struct step *step)
 {
 	FUZZ_CHECK(device->ops->drain(device) == 0);
 	check_received();
+	if (step->op & 1)
+		move(step->op & 2);
 	device->ops->resume(device);
+}
+
+static void offer_buffer(const struct step *step)
+{
+	if ((uint16_t)(offered[0] - received) < SIZE)
+		offer(0, RX_DATA + offered[0] % SIZE * 4096U, 44 + step->value % (4096 - 44 + 1), VRING_DESC_F_WRITE);
+	/* That of an event is given back, or another. */
+	if (step->op & 1 && (uint16_t)(offered[2] - used_index(2)) < SIZE)
+		offer(2, EVENTS, sizeof(struct virtio_vsock_event), VRING_DESC_F_WRITE);
 }
 
 static void act(const struct step *step)
@@ -187,9 +231,7 @@ static void act(const struct step *step)
 		send_packet(step);
 		break;
 	case OFFER:
-		if ((uint16_t)(offered[0] - received) < SIZE)
-			offer(0, RX_DATA + offered[0] % SIZE * 4096U, 44 + step->value % (4096 - 44 + 1),
-			      VRING_DESC_F_WRITE);
+		offer_buffer(step);
 		break;
 	case PEER_SEND:
 		(void)!send(*peer, data, step->value % sizeof(data), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -201,7 +243,7 @@ static void act(const struct step *step)
 		(void)shutdown(*peer, step->op % 3);
 		break;
 	case PAUSE_AND_RESUME:
-		pause_and_resume();
+		pause_and_resume(step);
 		break;
 	default:
 		start();

@@ -8,7 +8,9 @@
  * us send less, or more than it keeps, which is its loss.
  *
  * Ends: a stream is over when both sides have ended both directions. The guest says so with SHUTDOWN and is answered
- * with RST, and the other way round. A socket that is closed, not only shut down, ends both.
+ * with RST, and the other way round. A socket that is closed, not only shut down, ends both. One that takes no more but
+ * may still give something ends one, of which the guest is told when the first bytes are refused: poll(2) does not tell.
+ * Where the socket takes no more and the guest does not either, there is nothing left to move, and the stream is over.
  */
 #include "devices/virtio/vsock/connection.h"
 
@@ -19,6 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kvm/monotonic.h"
+
 int vsock_connection_open(struct vsock_connection *connection, enum vsock_state state, int socket)
 {
 	uint8_t *buffer = malloc(VSOCK_BUFFER);
@@ -27,7 +31,9 @@ int vsock_connection_open(struct vsock_connection *connection, enum vsock_state 
 		return -ENOMEM;
 
 	vsock_connection_close(connection); /* one that made room */
-	*connection = (struct vsock_connection){ .state = state, .socket = socket, .buffer = buffer };
+	*connection = (struct vsock_connection){
+		.state = state, .socket = socket, .since_ns = monotonic_ns(), .buffer = buffer
+	};
 	return 0;
 }
 
@@ -97,13 +103,15 @@ int vsock_connection_put(struct vsock_connection *connection, struct virtqueue_c
 	return 0;
 }
 
-/* The socket takes no more, whatever comes. */
+/* The socket takes no more, whatever comes. What the guest sends before it knows is dropped. */
 static void lose_host(struct vsock_connection *connection)
 {
 	connection->host_gone = true;
 	forward(connection, connection->buffered);
-	if (connection->host_ended)
+	if (connection->host_ended || connection->guest_takes_no_more)
 		vsock_connection_host_ended(connection);
+	else if (!(connection->ends_told & VIRTIO_VSOCK_SHUTDOWN_RCV))
+		connection->pending |= VSOCK_SEND_SHUTDOWN;
 }
 
 /* When the last byte has left the buffer, what the guest has ended is ended for the socket. */
@@ -158,8 +166,11 @@ void vsock_connection_guest_shutdown(struct vsock_connection *connection, uint32
 		connection->guest_sends_no_more = true;
 	if (flags & VIRTIO_VSOCK_SHUTDOWN_RCV)
 		connection->guest_takes_no_more = true;
-	if (connection->state == VSOCK_OPEN && connection->guest_takes_no_more)
+	if (connection->state == VSOCK_OPEN && connection->guest_takes_no_more) {
 		(void)shutdown(connection->socket, SHUT_RD);
+		if (connection->host_gone)
+			vsock_connection_host_ended(connection);
+	}
 
 	/* Before it is open, or after the socket's end, there is nothing to finish. */
 	if (connection->state != VSOCK_OPEN && connection->guest_sends_no_more && connection->guest_takes_no_more)
@@ -177,6 +188,21 @@ void vsock_connection_host_ended(struct vsock_connection *connection)
 		close_socket(connection);
 		connection->state = VSOCK_CLOSING;
 	}
+}
+
+void vsock_connection_hung_up(struct vsock_connection *connection)
+{
+	connection->host_gone = true;
+	if (connection->state == VSOCK_REQUESTED)
+		vsock_connection_kill(connection); /* it did not wait for the answer */
+	else if (connection->state == VSOCK_OPEN && (connection->host_ended || connection->guest_takes_no_more))
+		vsock_connection_host_ended(connection);
+}
+
+uint32_t vsock_connection_ends(const struct vsock_connection *connection)
+{
+	return (connection->host_ended ? VIRTIO_VSOCK_SHUTDOWN_SEND : 0U) |
+	       (connection->host_gone ? VIRTIO_VSOCK_SHUTDOWN_RCV : 0U);
 }
 
 bool vsock_connection_may_read(const struct vsock_connection *connection)
@@ -202,5 +228,6 @@ int vsock_connection_watch(const struct vsock_connection *connection)
 		events |= POLLIN;
 	if (connection->buffered > 0 && connection->blocked)
 		events |= POLLOUT;
-	return events != 0 ? events : -1;
+	/* One that is known to have hung up would wake who watches it at once, again and again. */
+	return events != 0 || !connection->host_gone ? events : -1;
 }

@@ -40,15 +40,17 @@ struct vsock_connection {
 	int socket; /* non-blocking; -1: none */
 	uint32_t guest_port;
 	uint32_t host_port;
-	uint64_t cookie;  /* names the connection while the host is asked to connect */
-	uint32_t pending; /* enum vsock_pending */
-	bool readable;    /* the socket may have something */
-	bool blocked;     /* the socket takes nothing at the moment */
-	bool host_ended;  /* the socket has given its last byte */
-	bool host_gone;   /* the socket takes no byte any more */
+	uint64_t cookie;   /* names the connection while the host is asked to connect */
+	uint64_t since_ns; /* when it began; CLOCK_MONOTONIC */
+	uint32_t pending;  /* enum vsock_pending */
+	bool readable;     /* the socket may have something */
+	bool blocked;      /* the socket takes nothing at the moment */
+	bool host_ended;   /* the socket has given its last byte */
+	bool host_gone;    /* the socket takes no byte any more */
 	bool guest_sends_no_more;
 	bool guest_takes_no_more;
-	bool write_ended; /* the socket knows that the guest sends no more */
+	bool write_ended;   /* the socket knows that the guest sends no more */
+	uint32_t ends_told; /* enum virtio_vsock_shutdown: what the guest knows of the socket's ends */
 
 	/* From the guest: bytes that the socket has not taken yet, and how many it has taken in all. */
 	uint8_t *buffer; /* VSOCK_BUFFER bytes, a ring */
@@ -96,6 +98,12 @@ void vsock_connection_guest_shutdown(struct vsock_connection *connection, uint32
 
 /* The socket has given its last byte, or has failed. */
 void vsock_connection_host_ended(struct vsock_connection *connection);
+
+/* The socket has hung up: it takes no more, and what it has not given yet is its last. */
+void vsock_connection_hung_up(struct vsock_connection *connection);
+
+/* Which directions the socket has ended, as a SHUTDOWN says it: enum virtio_vsock_shutdown. */
+uint32_t vsock_connection_ends(const struct vsock_connection *connection);
 
 /* What the socket is to be watched for: POLLIN, POLLOUT, 0 for nothing but its end; -1: not at all. */
 int vsock_connection_watch(const struct vsock_connection *connection);

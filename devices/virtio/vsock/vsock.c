@@ -9,7 +9,8 @@
  * Streams do not survive a snapshot: in a machine that was restored there are none, and its guest is told so by an
  * event, upon which its driver ends its sockets and reads its CID anew. The machine that the snapshot was taken of goes
  * on with them. New streams wait until the driver has given the event's buffer back, and so has done that: it would end
- * them with the old ones, or answer under its old CID.
+ * them with the old ones, or answer under its old CID. What it still sends under that one is refused, not dropped: who
+ * waits for an answer to it would wait in vain.
  */
 #include "devices/virtio/vsock/vsock.h"
 
@@ -29,14 +30,24 @@
 
 struct vsock_state_record {
 	struct virtio_state virtio;
+	/*
+	 * Bits 0 to 31: what the driver goes by; until it has taken note of a reset, its former CID. The rest of a CID is
+	 * reserved (section 5.10.4), and says what the rings do not: whether there are events that it has not taken note
+	 * of (bit 48), and if so, struct virtio_vsock's events_heard (bits 32 to 47). Snapshots from before have zeros
+	 * there, and versions from before do not look.
+	 */
 	uint64_t guest_cid;
 };
+
+#define SAVED_HEARD_SHIFT 32
+#define SAVED_UNHEARD     (UINT64_C(1) << 48)
+#define SAVED_CID_MAX     (2 * SAVED_UNHEARD - 1)
 
 _Static_assert(sizeof(struct vsock_state_record) <= DEVICE_STATE_MAX, "a snapshot has no room for more");
 
 static const struct state_field vsock_state_fields[] = {
 	VIRTIO_STATE_FIELDS(struct vsock_state_record),
-	STATE_FIELD(struct vsock_state_record, guest_cid, FIELD_U64),
+	STATE_FIELD_MAX(struct vsock_state_record, guest_cid, FIELD_U64, SAVED_CID_MAX),
 	STATE_FIELDS_END,
 };
 
@@ -56,22 +67,6 @@ struct vsock_connection *vsock_find(struct virtio_vsock *vsock, uint32_t guest_p
 	}
 
 	return NULL;
-}
-
-struct vsock_connection *vsock_find_room(struct virtio_vsock *vsock)
-{
-	struct vsock_connection *closing = NULL;
-
-	for (uint32_t i = 0; i < VSOCK_CONNECTIONS_MAX; i++) {
-		struct vsock_connection *connection = &vsock->connections[i];
-
-		if (connection->state == VSOCK_FREE)
-			return connection;
-		if (connection->state == VSOCK_CLOSING && connection->pending == 0)
-			closing = connection;
-	}
-
-	return closing;
 }
 
 static void close_connections(struct virtio_vsock *vsock)
@@ -97,10 +92,8 @@ static uint64_t vsock_serve(struct virtio_device *device)
 		(void)sched_yield();
 		pthread_mutex_lock(&device->lock);
 	}
-	if (virtio_may_serve(device))
-		vsock_set_watches(vsock);
 
-	return IO_THREAD_NEVER;
+	return virtio_may_serve(device) ? vsock_set_watches(vsock) : IO_THREAD_NEVER;
 }
 
 static void vsock_reset(struct virtio_device *device)
@@ -108,6 +101,7 @@ static void vsock_reset(struct virtio_device *device)
 	struct virtio_vsock *vsock = (struct virtio_vsock *)device;
 
 	close_connections(vsock);
+	vsock->former_cid = 0;
 	vsock->reset_pending = false;
 	vsock->reset_unheard = false;
 }
@@ -141,8 +135,13 @@ void virtio_vsock_connected(struct virtio_vsock *vsock, uint64_t cookie, int soc
 static void vsock_save(struct device *device, void *ret_state)
 {
 	struct virtio_vsock *vsock = vsock_of(device);
-	struct vsock_state_record state = { .guest_cid = vsock->config.guest_cid };
+	bool knows_cid = !vsock->reset_pending && !vsock->reset_unheard;
+	struct vsock_state_record state = {
+		.guest_cid = knows_cid ? vsock->config.guest_cid : vsock->former_cid,
+	};
 
+	if (vsock->reset_unheard)
+		state.guest_cid |= SAVED_UNHEARD | (uint64_t)vsock->events_heard << SAVED_HEARD_SHIFT;
 	virtio_save(&vsock->virtio, &state.virtio);
 	memcpy(ret_state, &state, sizeof(state));
 }
@@ -159,9 +158,11 @@ static int vsock_restore(struct device *device, const void *saved, struct error_
 		return r;
 
 	pthread_mutex_lock(&vsock->virtio.lock);
-	vsock->reset_unheard = false;
+	vsock->former_cid = state.guest_cid & UINT32_MAX;
+	vsock->events_heard = (uint16_t)(state.guest_cid >> SAVED_HEARD_SHIFT);
 	vsock->reset_pending =
 		(vsock->virtio.status & VIRTIO_CONFIG_S_DRIVER_OK) && vsock->virtio.queues[VSOCK_QUEUE_EVENT].ready;
+	vsock->reset_unheard = vsock->reset_pending && (state.guest_cid & SAVED_UNHEARD);
 	pthread_mutex_unlock(&vsock->virtio.lock);
 	return 0;
 }

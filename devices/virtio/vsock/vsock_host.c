@@ -27,7 +27,7 @@ static uint32_t choose_port(struct virtio_vsock *vsock, uint32_t guest_port)
 
 static bool accept_one(struct virtio_vsock *vsock)
 {
-	struct vsock_connection *connection = vsock_find_room(vsock);
+	struct vsock_connection *connection = vsock_find_room_for_peer(vsock);
 	int socket;
 
 	if (!connection)
@@ -35,7 +35,7 @@ static bool accept_one(struct virtio_vsock *vsock)
 	socket = accept4(vsock->options.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (socket < 0)
 		return false;
-	if (vsock_connection_open(connection, VSOCK_HANDSHAKE, socket) < 0) {
+	if (vsock_open_at(vsock, connection, VSOCK_HANDSHAKE, socket) < 0) {
 		(void)close(socket);
 		return false;
 	}
@@ -141,13 +141,14 @@ bool vsock_serve_sockets(struct virtio_vsock *vsock)
 	return done;
 }
 
-void vsock_set_watches(struct virtio_vsock *vsock)
+uint64_t vsock_set_watches(struct virtio_vsock *vsock)
 {
+	bool has_room = vsock_find_room_for_peer(vsock) != NULL;
 	unsigned int count = WATCH_LISTENER + 1;
 
 	/* Where there is no room, who waits goes on waiting. */
 	vsock->watches[WATCH_LISTENER] = (struct pollfd){
-		.fd = vsock_find_room(vsock) ? vsock->options.listener : -1,
+		.fd = has_room ? vsock->options.listener : -1,
 		.events = POLLIN,
 	};
 	for (uint32_t i = 0; i < VSOCK_CONNECTIONS_MAX; i++) {
@@ -162,6 +163,7 @@ void vsock_set_watches(struct virtio_vsock *vsock)
 
 	vsock->virtio.thread.watches = vsock->watches;
 	vsock->virtio.thread.watch_count = count;
+	return has_room || vsock->options.listener < 0 ? IO_THREAD_NEVER : vsock_next_room_ns(vsock);
 }
 
 void vsock_note_watches(struct virtio_vsock *vsock)
@@ -180,9 +182,7 @@ void vsock_note_watches(struct virtio_vsock *vsock)
 		if (events & (POLLOUT | POLLHUP | POLLERR))
 			connection->blocked = false;
 		if (events & (POLLHUP | POLLERR))
-			connection->host_gone = true;
-		if (connection->host_gone && connection->state == VSOCK_REQUESTED)
-			vsock_connection_kill(connection); /* it did not wait for the answer */
+			vsock_connection_hung_up(connection);
 	}
 	vsock->virtio.thread.watch_count = 0;
 }

@@ -40,7 +40,6 @@ static void send_packet(struct virtio_vsock *vsock, struct virtio_vsock_hdr *hea
 	struct virtqueue_cursor cursor;
 
 	header->src_cid = VSOCK_CID_HOST;
-	header->dst_cid = vsock->config.guest_cid;
 	header->len = length;
 	virtqueue_cursor_writable(&cursor, &vsock->virtio.queues[VSOCK_QUEUE_RX], &vsock->chain);
 	(void)virtqueue_cursor_write(&cursor, header, sizeof(*header));
@@ -54,6 +53,7 @@ static bool send_refusals(struct virtio_vsock *vsock)
 	while (vsock->refusal_count > 0 && take_chain(vsock)) {
 		const struct vsock_refusal *refusal = &vsock->refusals[--vsock->refusal_count];
 		struct virtio_vsock_hdr header = {
+			.dst_cid = refusal->guest_cid,
 			.src_port = refusal->host_port,
 			.dst_port = refusal->guest_port,
 			.type = refusal->type,
@@ -68,10 +68,12 @@ static bool send_refusals(struct virtio_vsock *vsock)
 }
 
 /* A header of a stream's, with what the guest has to know of our buffer. */
-static struct virtio_vsock_hdr header_of(struct vsock_connection *connection, uint16_t op)
+static struct virtio_vsock_hdr header_of(const struct virtio_vsock *vsock, struct vsock_connection *connection,
+					 uint16_t op)
 {
 	connection->forwarded_told = connection->forwarded;
 	return (struct virtio_vsock_hdr){
+		.dst_cid = vsock->config.guest_cid,
 		.src_port = connection->host_port,
 		.dst_port = connection->guest_port,
 		.type = VIRTIO_VSOCK_TYPE_STREAM,
@@ -115,9 +117,11 @@ static bool send_pending(struct virtio_vsock *vsock, struct vsock_connection *co
 	if (bit == 0 || !take_chain(vsock))
 		return false;
 
-	header = header_of(connection, op);
-	if (op == VIRTIO_VSOCK_OP_SHUTDOWN)
-		header.flags = VIRTIO_VSOCK_SHUTDOWN_SEND | (connection->host_gone ? VIRTIO_VSOCK_SHUTDOWN_RCV : 0);
+	header = header_of(vsock, connection, op);
+	if (op == VIRTIO_VSOCK_OP_SHUTDOWN) {
+		connection->ends_told = vsock_connection_ends(connection);
+		header.flags = connection->ends_told;
+	}
 	connection->pending &= ~bit;
 	send_packet(vsock, &header, 0);
 	if (op == VIRTIO_VSOCK_OP_RST)
@@ -174,9 +178,32 @@ static bool send_data(struct virtio_vsock *vsock, struct vsock_connection *conne
 		connection->credit_asked = true;
 		connection->pending |= VSOCK_SEND_CREDIT_REQUEST;
 	}
-	header = header_of(connection, VIRTIO_VSOCK_OP_RW);
+	header = header_of(vsock, connection, VIRTIO_VSOCK_OP_RW);
 	send_packet(vsock, &header, (uint32_t)count);
 	return true;
+}
+
+/*
+ * Where the ring of buffers for events ends when the driver has given back that of one event more. Those that were sent
+ * before the snapshot and not taken note of come first: each of them ends the streams that it finds.
+ */
+static int expect_note(struct virtio_vsock *vsock)
+{
+	struct virtqueue *events = &vsock->virtio.queues[VSOCK_QUEUE_EVENT];
+	uint16_t unheard;
+	uint16_t end;
+	int r = virtqueue_available_end(events, &end);
+
+	if (r < 0)
+		return r;
+
+	/* It may have taken note meanwhile; and what a snapshot says need not be true. */
+	unheard = (uint16_t)(vsock->events_heard - end);
+	if (!vsock->reset_unheard || unheard > events->size)
+		unheard = 0;
+	vsock->events_heard = (uint16_t)(end + unheard + 1);
+	vsock->reset_unheard = true;
+	return 0;
 }
 
 /* Section 5.10.6.7: the streams are gone, and the CID may be another. */
@@ -189,7 +216,7 @@ static bool send_event(struct virtio_vsock *vsock)
 	if (!vsock->reset_pending || !virtio_may_serve(device) ||
 	    virtio_pop(device, VSOCK_QUEUE_EVENT, &vsock->chain) == 0)
 		return false;
-	if (virtqueue_available_end(&device->queues[VSOCK_QUEUE_EVENT], &vsock->events_ended) < 0) {
+	if (expect_note(vsock) < 0) {
 		virtio_fail(device, device->queues[VSOCK_QUEUE_EVENT].fault);
 		return false;
 	}
@@ -200,7 +227,6 @@ static bool send_event(struct virtio_vsock *vsock)
 		return false;
 	}
 	vsock->reset_pending = false;
-	vsock->reset_unheard = true;
 	virtio_push(device, VSOCK_QUEUE_EVENT, vsock->chain.head, sizeof(event));
 	return true;
 }
@@ -216,7 +242,7 @@ static bool knows_of_reset(struct virtio_vsock *vsock)
 	if (!vsock->reset_unheard)
 		return true;
 
-	r = virtqueue_has_grown(events, vsock->events_ended);
+	r = virtqueue_has_reached(events, vsock->events_heard);
 	if (r < 0)
 		virtio_fail(&vsock->virtio, events->fault);
 	vsock->reset_unheard = r != 1;

@@ -22,6 +22,7 @@ static void refuse(struct virtio_vsock *vsock, const struct virtio_vsock_hdr *he
 		return;
 
 	vsock->refusals[vsock->refusal_count++] = (struct vsock_refusal){
+		.guest_cid = header->src_cid,
 		.guest_port = header->src_port,
 		.host_port = header->dst_port,
 		.type = header->type,
@@ -38,7 +39,7 @@ static void open_from_guest(struct virtio_vsock *vsock, const struct virtio_vsoc
 	struct vsock_connection *connection = vsock->options.connect ? vsock_find_room(vsock) : NULL;
 	uint64_t cookie = vsock->next_cookie++;
 
-	if (!connection || vsock_connection_open(connection, VSOCK_CONNECTING, -1) < 0) {
+	if (!connection || vsock_open_at(vsock, connection, VSOCK_CONNECTING, -1) < 0) {
 		refuse(vsock, header);
 		return;
 	}
@@ -109,9 +110,15 @@ static void dispatch(struct virtio_vsock *vsock, const struct virtio_vsock_hdr *
 {
 	struct vsock_connection *connection = vsock_find(vsock, header->src_port, header->dst_port);
 
-	/* Not its own address: there is nobody to answer to. */
-	if (header->src_cid != vsock->config.guest_cid)
+	if (header->src_cid != vsock->config.guest_cid) {
+		/*
+		 * It was restored under another CID: what it had in its ring, or on its way there while it read the new
+		 * one, is answered where it came from. Any other address is not its own: there is nobody to answer to.
+		 */
+		if (vsock->former_cid != 0 && header->src_cid == vsock->former_cid)
+			refuse(vsock, header);
 		return;
+	}
 
 	if (header->dst_cid != VSOCK_CID_HOST || header->type != VIRTIO_VSOCK_TYPE_STREAM) {
 		refuse(vsock, header);
