@@ -3,7 +3,7 @@
  * The vsock device: its life, its connections, its state.
  *
  * One thread does everything, with the device's lock, in rounds: packets from the guest, sockets, packets to the guest,
- * until a round finds nothing to do. No call blocks. All that a guest or a peer can make us keep is bounded:
+ * until a round finds nothing to do or the sockets want a look. No call blocks. All that a guest or a peer can make us keep is bounded:
  * connections by their number, a connection by its buffer, refusals by their list.
  *
  * Streams do not survive a snapshot: in a machine that was restored there are none, and its guest is told so by an
@@ -27,6 +27,7 @@
 
 #define QUEUE_COUNT 3
 #define QUEUE_SIZE  256
+#define ROUNDS_MAX  16 /* before sockets are looked at again, however fast the guest sends */
 
 struct vsock_state_record {
 	struct virtio_state virtio;
@@ -80,9 +81,10 @@ static uint64_t vsock_serve(struct virtio_device *device)
 {
 	struct virtio_vsock *vsock = (struct virtio_vsock *)device;
 	bool done = true;
+	uint64_t next;
 
 	vsock_note_watches(vsock);
-	while (done && virtio_may_serve(device)) {
+	for (unsigned int round = 0; done && round < ROUNDS_MAX && virtio_may_serve(device); round++) {
 		done = vsock_receive_from_guest(vsock);
 		done |= vsock_serve_sockets(vsock);
 		done |= vsock_send_to_guest(vsock);
@@ -93,7 +95,10 @@ static uint64_t vsock_serve(struct virtio_device *device)
 		pthread_mutex_lock(&device->lock);
 	}
 
-	return virtio_may_serve(device) ? vsock_set_watches(vsock) : IO_THREAD_NEVER;
+	if (!virtio_may_serve(device))
+		return IO_THREAD_NEVER;
+	next = vsock_set_watches(vsock);
+	return done ? 0 : next; /* 0: at once, after a look at the sockets */
 }
 
 static void vsock_reset(struct virtio_device *device)
