@@ -3,8 +3,8 @@
  * The vsock device: its life, its connections, its state.
  *
  * One thread does everything, with the device's lock, in rounds: packets from the guest, sockets, packets to the guest,
- * until a round finds nothing to do or the sockets want a look. No call blocks. All that a guest or a peer can make us keep is bounded:
- * connections by their number, a connection by its buffer, refusals by their list.
+ * until a round finds nothing to do, or the sockets want a look. No call blocks. All that a guest or a peer can make us
+ * keep is bounded: connections by their number, a connection by its buffer, refusals by their list.
  *
  * Streams do not survive a snapshot: in a machine that was restored there are none, and its guest is told so by an
  * event, upon which its driver ends its sockets and reads its CID anew. The machine that the snapshot was taken of goes
