@@ -3,7 +3,7 @@
 #
 # Installs what Ember needs from Debian, and nothing when all of it is there.
 #
-# Usage: .cmake/install_dependencies.sh build [tests] [linux]
+# Usage: .cmake/install_dependencies.sh build [tests] [linux] [fuzz]
 #
 # The lists below are the only place that names packages. apt-get runs only when dpkg does not know one of them as
 # installed, through sudo where we are not root; its output is kept aside and shown if it fails.
@@ -15,6 +15,7 @@ declare -A packages=(
 zlib1g-dev liblzma-dev libzstd-dev liblz4-dev nettle-dev"
 	[tests]="libcriterion-dev clang-format clang-tidy socat acpica-tools"
 	[linux]="qemu-system-x86 busybox-static cpio e2fsprogs"
+	[fuzz]="clang libclang-rt-14-dev"
 )
 
 fail()
@@ -45,10 +46,10 @@ apt_get()
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get --quiet --option DPkg::Lock::Timeout=300 "$@"
 }
 
-(($# > 0)) || fail "usage: install_dependencies.sh build [tests] [linux]"
+(($# > 0)) || fail "usage: install_dependencies.sh build [tests] [linux] [fuzz]"
 wanted=()
 for purpose in "$@"; do
-	[[ -v packages[$purpose] ]] || fail "there is no list of packages named '$purpose' (build, tests, linux)"
+	[[ -v packages[$purpose] ]] || fail "there is no list of packages named '$purpose' (build, tests, linux, fuzz)"
 	read -ra list <<<"${packages[$purpose]}"
 	wanted+=("${list[@]}")
 done
