@@ -16,21 +16,7 @@
 
 GUEST_IMAGE(virtio_use);
 
-static struct daemon daemon_under_test;
-static struct ember *client;
-
-static void start(void)
-{
-	daemon_start(&daemon_under_test, SHAPES);
-	client = daemon_connect(&daemon_under_test);
-}
-
-static void stop(void)
-{
-	perform(client, "server.ping", NULL);
-	(void)ember_free(client);
-	daemon_stop(&daemon_under_test);
-}
+DAEMON_AND_CLIENT(SHAPES);
 
 /* The row of pool.status with this name, or NULL. */
 static json_t *shape_row(const char *name)

@@ -12,21 +12,7 @@
 
 GUEST_IMAGE(devices_button);
 
-static struct daemon daemon_under_test;
-static struct ember *client;
-
-static void start(void)
-{
-	daemon_start(&daemon_under_test, NULL);
-	client = daemon_connect(&daemon_under_test);
-}
-
-static void stop(void)
-{
-	perform(client, "server.ping", NULL);
-	(void)ember_free(client);
-	daemon_stop(&daemon_under_test);
-}
+DAEMON_AND_CLIENT(NULL);
 
 static json_t *boot(void)
 {

@@ -24,6 +24,30 @@
 #define GUEST_POOL "{\"pool\": {\"shapes\": [{\"vcpus\": 1, \"memory_mib\": 8, \"min\": 2, \"max\": 128}]}}"
 
 /*
+ * The start() and stop() of a file whose tests have a daemon and a client of it, and nothing else: daemon_under_test
+ * and client. The daemon must answer to the end.
+ *
+ * overrides  of daemon_start()
+ */
+#define DAEMON_AND_CLIENT(overrides)                         \
+	static struct daemon daemon_under_test;              \
+	static struct ember *client;                         \
+                                                             \
+	static void start(void)                              \
+	{                                                    \
+		daemon_start(&daemon_under_test, overrides); \
+		client = daemon_connect(&daemon_under_test); \
+	}                                                    \
+                                                             \
+	static void stop(void)                               \
+	{                                                    \
+		perform(client, "server.ping", NULL);        \
+		(void)ember_free(client);                    \
+		daemon_stop(&daemon_under_test);             \
+	}                                                    \
+	_Static_assert(true, "a semicolon follows")
+
+/*
  * Call a method that must succeed; its result must be what the protocol's table says.
  *
  * format  of json_pack() for the parameters, or NULL for none

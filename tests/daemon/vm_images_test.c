@@ -12,21 +12,7 @@
 
 #include "steps.h"
 
-static struct daemon daemon_under_test;
-static struct ember *client;
-
-static void start(void)
-{
-	daemon_start(&daemon_under_test, NULL);
-	client = daemon_connect(&daemon_under_test);
-}
-
-static void stop(void)
-{
-	perform(client, "server.ping", NULL);
-	(void)ember_free(client);
-	daemon_stop(&daemon_under_test);
-}
+DAEMON_AND_CLIENT(NULL);
 
 /*
  * Programs that write one letter to COM1, report event 7, and pulse the reset line. "inc eax" of 32-bit code is a

@@ -10,21 +10,7 @@
 
 #include "steps.h"
 
-static struct daemon daemon_under_test;
-static struct ember *client;
-
-static void start(void)
-{
-	daemon_start(&daemon_under_test, GUEST_POOL);
-	client = daemon_connect(&daemon_under_test);
-}
-
-static void stop(void)
-{
-	perform(client, "server.ping", NULL);
-	(void)ember_free(client);
-	daemon_stop(&daemon_under_test);
-}
+DAEMON_AND_CLIENT(GUEST_POOL);
 
 DAEMON_TEST(vm_life, a_boot_says_what_it_is_and_what_it_took)
 {
