@@ -5,7 +5,6 @@
 #ifndef EMBER_TESTS_KVM_SNAPSHOT_PROCESSORS_H
 #define EMBER_TESTS_KVM_SNAPSHOT_PROCESSORS_H
 
-#define TRAMPOLINE   0x20000
 #define AT_STANDING  0x800 /* in its segment: how many processors stand still */
 #define AT_FOLLOW    0x804 /* set when they may go on */
 #define AT_FINISHED  0x808 /* how many have found their registers as they left them */
