@@ -17,7 +17,6 @@
 #define CID_MIN             3 /* virtio 1.2, 5.10.4: 0 to 2 are reserved, and so is what lies above CID_MAX */
 #define CID_MAX             INT64_C(4294967294)
 #define OVERLAY_MAX_MIB     2097152
-#define BALLOON_MAX_MIB     3072
 
 const struct param limit_members[] = {
 	{ .name = "bytes_per_second",
@@ -157,7 +156,7 @@ const struct param balloon_members[] = {
 	  .description = "Let the guest report pages that it does not use, whose memory the host takes" },
 	{ .name = "target_mib",
 	  .type = PARAM_INT,
-	  .maximum = BALLOON_MAX_MIB,
+	  .maximum = MEMORY_MAX_MIB,
 	  .default_json = "0",
 	  .unit = "MiB",
 	  .description = "How much the guest is to give back" },

@@ -11,6 +11,7 @@
 
 #include "proto/method.h"
 
+#define MEMORY_MAX_MIB     3072 /* of a guest; server/ asserts that it is what kvm/ allows */
 #define DRIVES_MAX         8
 #define NET_MAX            4
 #define METADATA_MAX_BYTES 3000 /* as compact JSON */

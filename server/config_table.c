@@ -7,7 +7,9 @@
  */
 #include "server/config_table.h"
 
+#include "kvm/memory.h"
 #include "proto/client/ember.h"
+#include "proto/device_params.h"
 
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
 static const char *const log_formats[] = { "auto", "json", "text", NULL };
@@ -15,6 +17,9 @@ static const char *const cpu_templates[] = { "host", "portable", NULL };
 
 #define KIB 1024U
 #define MIB (1024U * 1024U)
+
+_Static_assert((uint64_t)MEMORY_MAX_MIB *MIB == GUEST_MEMORY_SIZE_MAX,
+	       "what requests may ask for is what a VM can have");
 
 /* A number's line. */
 #define NUMBER(member, low, high, text)                                                                        \
@@ -104,7 +109,7 @@ const struct config_option config_options[] = {
 
 const struct config_option config_shape_options[] = {
 	{ "vcpus", SHAPE_NUMBER(vcpus, 1, 8, NULL), .help = "virtual CPUs" },
-	{ "memory_mib", SHAPE_NUMBER(memory_mib, 1, 3072, NULL), .help = "guest memory in MiB" },
+	{ "memory_mib", SHAPE_NUMBER(memory_mib, 1, MEMORY_MAX_MIB, NULL), .help = "guest memory in MiB" },
 	{ "cpu_template", .type = CONFIG_CHOICE, .offset = offsetof(struct config_shape, cpu_template),
 	  .choices = cpu_templates, .default_text = "\"host\"", .help = "what CPUID the guest sees" },
 	{ "drives", SHAPE_NUMBER(drives, 0, 8, "0"), .help = "disks" },
