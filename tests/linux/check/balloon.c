@@ -12,9 +12,9 @@
 #include "check.h"
 #include "daemon.h"
 
-#define MEMORY_MIB 256
-#define USED_MIB   "180"
-#define TARGET_MIB 128
+#define MEMORY_MIB 192
+#define USED_MIB   "112"
+#define TARGET_MIB 64
 #define LEAST_MIB  (TARGET_MIB * 3 / 4)
 
 /* A line of /proc/PID/status, "VmRSS" or "VmHWM", in MiB. */
