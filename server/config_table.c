@@ -18,8 +18,7 @@ static const char *const cpu_templates[] = { "host", "portable", NULL };
 #define KIB 1024U
 #define MIB (1024U * 1024U)
 
-_Static_assert((uint64_t)MEMORY_MAX_MIB *MIB == GUEST_MEMORY_SIZE_MAX,
-	       "what requests may ask for is what a VM can have");
+_Static_assert((uint64_t)MEMORY_MAX_MIB << 20 == GUEST_MEMORY_SIZE_MAX, "a request may ask for what a VM can have");
 
 /* A number's line. */
 #define NUMBER(member, low, high, text)                                                                        \
