@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,5 +21,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			abort();                                                                            \
 		}                                                                                           \
 	} while (0)
+
+/* An input that is used up from its start, as numbers. */
+struct input {
+	const uint8_t *bytes;
+	size_t left;
+};
+
+/* The next `length` bytes, at most 8, as a number; of an input that ends before, what there is, and zeros. */
+static inline uint64_t take(struct input *input, size_t length)
+{
+	uint64_t value = 0;
+
+	if (length > input->left)
+		length = input->left;
+	memcpy(&value, input->bytes, length);
+	input->bytes += length;
+	input->left -= length;
+	return value;
+}
 
 #endif

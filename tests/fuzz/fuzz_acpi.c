@@ -15,23 +15,6 @@
 #define TABLES_MAX 16384
 #define TEXT_MAX   24
 
-struct input {
-	const uint8_t *bytes;
-	size_t left;
-};
-
-static uint64_t take(struct input *input, size_t length)
-{
-	uint64_t value = 0;
-
-	if (length > input->left)
-		length = input->left;
-	memcpy(&value, input->bytes, length);
-	input->bytes += length;
-	input->left -= length;
-	return value;
-}
-
 /* A text of up to TEXT_MAX - 1 bytes, as the input has it. */
 static const char *take_text(struct input *input, char text[TEXT_MAX])
 {

@@ -36,11 +36,6 @@ enum action {
 	ACTIONS
 };
 
-struct input {
-	const uint8_t *bytes;
-	size_t left;
-};
-
 struct model {
 	uint16_t selector;
 	uint32_t offset;
@@ -75,18 +70,6 @@ static void open_device(void)
 	FUZZ_CHECK(bus_add_device(&bus, generation_id_device(generation)) == 0);
 	FUZZ_CHECK(bus_add_device(&bus, device) == 0);
 	FUZZ_CHECK(bus_add_region(&bus, BUS_PORT, FW_CFG_PORT, FW_CFG_PORT_COUNT, 0, device) == 0);
-}
-
-static uint64_t take(struct input *input, size_t length)
-{
-	uint64_t value = 0;
-
-	if (length > input->left)
-		length = input->left;
-	memcpy(&value, input->bytes, length);
-	input->bytes += length;
-	input->left -= length;
-	return value;
 }
 
 /* ---- what the guest has to read ---- */
