@@ -15,6 +15,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "proto/reason.h"
+
 int channel_pair(int ret_ends[2])
 {
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_ends) < 0)
@@ -157,11 +159,19 @@ static void clean_text(char *text, size_t size)
 	}
 }
 
+/* A refusal without a reason that a process may have is one of its own failure. */
+static void clean_reason(struct message_text *text)
+{
+	if (text->reason == REASON_NONE || text->reason >= REASON_OF_PROCESSES_END)
+		text->reason = REASON_FAILED;
+}
+
 static void clean_texts(struct message *message)
 {
 	switch (message->header.type) {
 	case MESSAGE_FAILED:
 	case MESSAGE_REFUSED:
+		clean_reason(&message->payload.text);
 		clean_text(message->payload.text.stage, sizeof(message->payload.text.stage));
 		clean_text(message->payload.text.text, sizeof(message->payload.text.text));
 		break;

@@ -154,9 +154,9 @@ struct message_forked {
 	uint32_t padding;
 };
 
-struct message_text {  /* FAILED, REFUSED */
-	int32_t error; /* negative errno */
-	uint32_t padding;
+struct message_text {                /* FAILED, REFUSED */
+	int32_t error;               /* negative errno */
+	uint32_t reason;             /* REFUSED: enum reason; one that its sender may say, once received */
 	char stage[32];              /* FAILED: which stage; terminated, printable ASCII once received */
 	char text[MESSAGE_TEXT_MAX]; /* likewise */
 };

@@ -23,6 +23,7 @@
 #include "pool/devices.h"
 #include "pool/message.h"
 #include "pool/slot.h"
+#include "proto/reason.h"
 #include "snapshot/capture.h"
 
 struct pool;
@@ -37,8 +38,8 @@ enum pool_status {
 	 * For a start retry_after_ms is set.
 	 */
 	POOL_EXHAUSTED,
-	POOL_DEADLINE,    /* the deadline passed before the request had a slot: retry_after_ms is set */
-	POOL_REFUSED,     /* the worker or loader looked and said no: error and text say why; the VM is unharmed */
+	POOL_DEADLINE, /* the deadline passed before the request had a slot: retry_after_ms is set */
+	POOL_REFUSED, /* the worker or loader looked and said no, or cannot be asked now: reason, error and text say why; the VM is unharmed */
 	POOL_WRONG_STATE, /* the VM is not in a state in which this can be done */
 	POOL_WORKER_DIED, /* the process that was serving this died or was killed: text says how */
 	POOL_SHAPE_FAILING, /* workers of this shape keep dying, or none can be forked: text says why; retry_after_ms is set */
@@ -48,6 +49,7 @@ enum pool_status {
 
 struct pool_result {
 	enum pool_status status;
+	enum reason reason;      /* POOL_REFUSED: what the process gave; else REASON_NONE */
 	int error;               /* negative errno where the cause has one; else 0 */
 	uint32_t retry_after_ms; /* 0: no advice */
 	struct error_detail detail;
@@ -323,7 +325,8 @@ void pool_vm_stop(struct pool_vm *vm, bool kill, const char *reason);
  * progress     bytes of memory checked so far; may be NULL
  * done         on success state is a sealed memory file of struct vm_state (the callee owns it) and loaded its summary; else state is -1
  *
- * A load ends in POOL_EXHAUSTED with -EBUSY where too many wait already.
+ * Loads take their turn, however many there are: each holds some files open, so it is for the caller to admit no more than it can have,
+ * and to cancel those that nobody waits for.
  *
  * Returns 0 or -errno (nothing is called then).
  */
@@ -332,6 +335,9 @@ int pool_load(struct pool *pool, int state_file, int memory_file, bool verify_me
 	      void (*done)(void *opaque, const struct pool_result *result, int state,
 			   const struct message_loaded *loaded),
 	      void *opaque);
+
+/* A load (of a kernel, too) with this opaque that still waits for its turn ends with POOL_CANCELLED, from the loop. One that has had it goes on. */
+void pool_load_cancel(struct pool *pool, const void *opaque);
 
 /*
  * Copy, hash and check a kernel's file in the loader process, and take the ELF out of a bzImage.

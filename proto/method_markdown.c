@@ -172,11 +172,13 @@ static void write_codes(const struct method *methods, size_t method_count, FILE 
 	(void)methods;
 	(void)method_count;
 	codes = rpc_code_table(&count);
-	(void)fputs("| code | `data.status` | `data.reason` | meaning |\n| --- | --- | --- | --- |\n", out);
+	(void)fputs(
+		"| code | `data.status` | `data.reason` | `retry_after_ms` | meaning |\n| --- | --- | --- | --- | --- |\n",
+		out);
 	for (size_t i = 0; i < count; i++)
-		(void)fprintf(out, "| %d | `%s` | %s%s%s | %s |\n", (int)codes[i].code, codes[i].status,
+		(void)fprintf(out, "| %d | `%s` | %s%s%s | %s | %s |\n", (int)codes[i].code, codes[i].status,
 			      codes[i].reason ? "`" : "", codes[i].reason ? codes[i].reason : "",
-			      codes[i].reason ? "`" : "", codes[i].meaning);
+			      codes[i].reason ? "`" : "", codes[i].retry_ms >= 0 ? "yes" : "", codes[i].meaning);
 }
 
 /* ---- texts ---- */

@@ -62,9 +62,10 @@ enum rpc_code {
 /* One row of the table of codes. */
 struct rpc_code_info {
 	enum rpc_code code;
-	int error_number;    /* the nearest errno(3), positive: what libember's and the daemon's functions return */
-	const char *status;  /* data.status */
-	const char *reason;  /* data.reason; NULL where the status says it all. Reason, else status, names the code */
+	int error_number;   /* the nearest errno(3), positive: what libember's and the daemon's functions return */
+	const char *status; /* data.status */
+	const char *reason; /* data.reason; NULL where the status says it all. Reason, else status, names the code */
+	int32_t retry_ms; /* retry_after_ms where nobody knows better; negative: trying again does not help by itself */
 	const char *meaning; /* a sentence for documents */
 };
 
@@ -77,10 +78,11 @@ struct rpc_code_info {
  */
 struct rpc_error {
 	enum rpc_code code;             /* RPC_OK: nothing went wrong */
+	const char *reason;             /* data.reason, of reason.h's table; NULL: the code's, if it has one */
 	char message[RPC_MESSAGE_SIZE]; /* a sentence for a person: lower case, without a full stop */
 	char field[RPC_FIELD_SIZE];     /* the offending parameter; empty: none */
 	char detail[RPC_DETAIL_SIZE];   /* what a library said underneath; empty: nothing */
-	int64_t retry_after_ms;         /* when to try again; negative: not said */
+	int64_t retry_after_ms;         /* when to try again; negative: as the code's row says */
 	json_t *extra;                  /* further members of data (holders, differences, ...); owned; NULL: none */
 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "pool/pool.h"
+#include "proto/reason.h"
 #include "server/file_thread.h"
 #include "server/server.h"
 #include "server/snapshot_load.h"
@@ -23,46 +24,10 @@ struct snapshot_load {
 	struct error_detail detail;
 };
 
-static enum rpc_code code_for_file(int number, bool known)
-{
-	switch (-number) {
-	case ENOENT:
-		return known ? RPC_SNAPSHOT_DAMAGED : RPC_NOT_FOUND;
-	case ENODATA:
-	case EBADMSG:
-	case EIO:
-		return RPC_SNAPSHOT_DAMAGED;
-	case EINVAL:
-	case EISDIR:
-	case ELOOP:
-	case ENOTDIR:
-	case EFBIG:
-	case ENAMETOOLONG:
-		return known ? RPC_SNAPSHOT_DAMAGED : RPC_INVALID_ARGUMENT;
-	case EEXIST:
-		return RPC_ALREADY_EXISTS;
-	case ENOSPC:
-	case EDQUOT:
-	case EMFILE:
-	case ENFILE:
-	case ENOMEM:
-		return RPC_RESOURCE_EXHAUSTED;
-	case EACCES:
-	case EPERM:
-	case EROFS:
-	case ENOTEMPTY:
-	case EBUSY:
-		return RPC_FAILED_PRECONDITION;
-	default:
-		return RPC_INTERNAL;
-	}
-}
-
 int snapshot_file_error(int number, const struct error_detail *detail, bool known, struct rpc_error *error)
 {
-	const char *text = detail && detail->text[0] ? detail->text : strerrordesc_np(-number);
-
-	return rpc_error_set(error, code_for_file(number, known), "%s", text ? text : "unknown error");
+	return rpc_error_set_errno(error, known ? DEED_KNOWN_FILES : DEED_OPEN_SNAPSHOT, number,
+				   detail ? detail->text : NULL);
 }
 
 static void free_load(struct snapshot_load *load)
@@ -206,7 +171,13 @@ failed:
 	return error;
 }
 
+void snapshot_load_cancel(struct snapshot_load *load)
+{
+	pool_load_cancel(load->server->pool, load);
+}
+
 void snapshot_load_forget(struct snapshot_load *load)
 {
 	load->forgotten = true;
+	snapshot_load_cancel(load);
 }

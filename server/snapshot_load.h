@@ -63,7 +63,10 @@ struct snapshot_load_options {
 int snapshot_load_begin(struct server *server, const struct snapshot_load_options *options,
 			struct snapshot_load **ret_load);
 
-/* Nobody waits for it any more: its callbacks are not called, and what it finds is closed. */
+/* Where it waits for the loader, it gives up: done is called with CANCELLED, from the loop. Else it goes on. */
+void snapshot_load_cancel(struct snapshot_load *load);
+
+/* Nobody waits for it any more: it gives up likewise, its callbacks are not called, and what it finds is closed. */
 void snapshot_load_forget(struct snapshot_load *load);
 
 /*

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "proto/reason.h"
 #include "server/guest.h"
 #include "server/json_lossy.h"
 #include "server/log.h"
@@ -166,66 +167,29 @@ void workers_configure(struct server *server, const struct config_shapes *before
 		log_error("shape not configured", log_text("detail", detail.text));
 }
 
-/* What a worker or the loader refused to do, by the number that it gave. */
-static enum rpc_code code_for_refusal(int error)
+static enum reason reason_of_result(const struct pool_result *result)
 {
-	switch (-error) {
-	case EBADMSG:
-	case ENODATA:
-	case ESTALE:
-		return RPC_SNAPSHOT_DAMAGED;
-	case EOPNOTSUPP:
-		return RPC_HOST_MISMATCH;
-	case EPROTONOSUPPORT:
-		return RPC_FAILED_PRECONDITION;
-	case EINVAL:
-	case EFAULT:
-	case EFBIG:
-	case E2BIG:
-		return RPC_INVALID_ARGUMENT;
-	case ENOSPC:
-	case EDQUOT:
-	case ENOMEM:
-	case EMFILE:
-	case ENFILE:
-		return RPC_RESOURCE_EXHAUSTED;
-	case ESHUTDOWN:
-	case EBUSY:
-		return RPC_WRONG_VM_STATE;
-	default:
-		return RPC_INTERNAL;
-	}
-}
+	static const enum reason reasons[] = {
+		[POOL_OK] = REASON_FAILED,
+		[POOL_EXHAUSTED] = REASON_POOL_EXHAUSTED,
+		[POOL_DEADLINE] = REASON_DEADLINE_EXCEEDED,
+		[POOL_WRONG_STATE] = REASON_WRONG_VM_STATE,
+		[POOL_WORKER_DIED] = REASON_WORKER_DIED,
+		[POOL_SHAPE_FAILING] = REASON_SHAPE_FAILING,
+		[POOL_SHUTTING_DOWN] = REASON_DRAINING,
+		[POOL_CANCELLED] = REASON_CANCELLED,
+	};
 
-static enum rpc_code code_for_status(const struct pool_result *result)
-{
-	switch (result->status) {
-	case POOL_EXHAUSTED:
-		return RPC_POOL_EXHAUSTED;
-	case POOL_DEADLINE:
-		return RPC_DEADLINE_EXCEEDED;
-	case POOL_REFUSED:
-		return code_for_refusal(result->error);
-	case POOL_WRONG_STATE:
-		return RPC_WRONG_VM_STATE;
-	case POOL_WORKER_DIED:
-		return RPC_WORKER_DIED;
-	case POOL_SHAPE_FAILING:
-		return RPC_SHAPE_FAILING;
-	case POOL_SHUTTING_DOWN:
-		return RPC_DRAINING;
-	case POOL_CANCELLED:
-		return RPC_CANCELLED;
-	case POOL_OK:
-		break;
-	}
-	return RPC_INTERNAL;
+	if (result->status != POOL_REFUSED)
+		return reasons[result->status];
+	/* Without a reason, the pool itself said so. */
+	return result->reason != REASON_NONE ? result->reason : reason_of_errno(DEED_VM, result->error);
 }
 
 int workers_error(const struct pool_result *result, struct rpc_error *error)
 {
-	int number = rpc_error_set(error, code_for_status(result), "%s",
-				   result->detail.text[0] ? result->detail.text : "the worker gave no reason");
+	int number = rpc_error_set_reason(error, reason_of_result(result), "%s",
+					  result->detail.text[0] ? result->detail.text : "the worker gave no reason");
 
 	if (result->retry_after_ms)
 		error->retry_after_ms = result->retry_after_ms;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "kvm/monotonic.h"
@@ -15,7 +16,7 @@
 
 static void fill_text(struct message_text *message, int error, const char *stage, const char *text)
 {
-	*message = (struct message_text){ .error = error };
+	*message = (struct message_text){ .error = error, .reason = REASON_FAILED };
 	(void)snprintf(message->stage, sizeof(message->stage), "%s", stage);
 	(void)snprintf(message->text, sizeof(message->text), "%s", text);
 }
@@ -53,11 +54,12 @@ void child_answer(int channel, enum message_type type, uint64_t request, const v
 		_exit(EXIT_STATUS_CHANNEL_LOST);
 }
 
-void child_refuse(int channel, uint64_t request, int error, const char *text)
+void child_refuse(int channel, uint64_t request, enum reason_deed deed, int error, const char *text)
 {
 	struct message_text message;
 
-	fill_text(&message, error, "", text);
+	fill_text(&message, error, "", text && text[0] != '\0' ? text : strerror(-error));
+	message.reason = reason_of_errno(deed, error);
 	child_answer(channel, MESSAGE_REFUSED, request, &message, NULL);
 }
 

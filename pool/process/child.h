@@ -7,6 +7,7 @@
 
 #include "pool/channel.h"
 #include "pool/process/worker.h"
+#include "proto/reason.h"
 
 /* Say which stage failed and why, and end. */
 _Noreturn void child_fail(int channel, const char *stage, int error, const char *text);
@@ -19,7 +20,9 @@ void child_receive(int channel, struct message *ret_message);
 
 /* Answer, or end the process where nobody listens. */
 void child_answer(int channel, enum message_type type, uint64_t request, const void *payload, const int *fds);
-void child_refuse(int channel, uint64_t request, int error, const char *text);
+
+/* Answer that it could not be done: with the reason that the errno is for the deed. text NULL or "": the errno's own. */
+void child_refuse(int channel, uint64_t request, enum reason_deed deed, int error, const char *text);
 
 /* Tells the asker of a request how far it is, now and then. */
 struct child_progress {

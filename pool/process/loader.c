@@ -166,8 +166,7 @@ static void serve_load(const struct child_setup *setup, const struct message *me
 
 	result = load(setup, message, &file, &loaded, &detail);
 	if (result < 0)
-		child_refuse(setup->channel, message->header.request, result,
-			     detail.text[0] != '\0' ? detail.text : strerror(-result));
+		child_refuse(setup->channel, message->header.request, DEED_LOAD_SNAPSHOT, result, detail.text);
 	else
 		child_answer(setup->channel, MESSAGE_LOADED, message->header.request, &loaded, &file);
 }
@@ -179,8 +178,7 @@ static void serve_kernel_load(const struct child_setup *setup, const struct mess
 	int result = loader_load_kernel(setup, message, &loaded, &detail);
 
 	if (result < 0)
-		child_refuse(setup->channel, message->header.request, result,
-			     detail.text[0] != '\0' ? detail.text : strerror(-result));
+		child_refuse(setup->channel, message->header.request, DEED_LOAD_KERNEL, result, detail.text);
 	else
 		child_answer(setup->channel, MESSAGE_KERNEL_LOADED, message->header.request, &loaded, NULL);
 }

@@ -209,7 +209,7 @@ static void resume_vm(struct worker *worker, const struct message *message)
 	int result = worker->exited ? -ESHUTDOWN : machine_resume(worker->machine);
 
 	if (result < 0)
-		child_refuse(worker->channel, message->header.request, result,
+		child_refuse(worker->channel, message->header.request, DEED_VM, result,
 			     result == -EBUSY ? "the VM runs already" : "the VM has exited");
 	else
 		child_answer(worker->channel, MESSAGE_DONE, message->header.request, NULL, NULL);
@@ -233,7 +233,8 @@ static void write_console(struct worker *worker, const struct message *message)
 	struct message_console_written answer = { 0 };
 
 	if (input->size > MESSAGE_CONSOLE_MAX) {
-		child_refuse(worker->channel, message->header.request, -EINVAL, "more input than a message holds");
+		child_refuse(worker->channel, message->header.request, DEED_VM, -EINVAL,
+			     "more input than a message holds");
 		return;
 	}
 	answer.written = (uint32_t)serial_write_input(worker->machine->serial, input->data, input->size);
@@ -243,7 +244,7 @@ static void write_console(struct worker *worker, const struct message *message)
 static void press_power_button(struct worker *worker, const struct message *message)
 {
 	if (worker->exited) {
-		child_refuse(worker->channel, message->header.request, -ESHUTDOWN, "the VM has exited");
+		child_refuse(worker->channel, message->header.request, DEED_VM, -ESHUTDOWN, "the VM has exited");
 		return;
 	}
 	power_press(worker->machine->power);

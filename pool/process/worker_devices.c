@@ -389,7 +389,7 @@ void worker_ask_balloon(struct worker *worker, const struct message *message)
 	}
 	if (result < 0) {
 		blame("balloon", result, &detail);
-		child_refuse(worker->channel, message->header.request, result, detail.text);
+		child_refuse(worker->channel, message->header.request, DEED_VM, result, detail.text);
 		return;
 	}
 

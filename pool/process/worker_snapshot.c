@@ -175,7 +175,7 @@ void worker_snapshot(struct worker *worker, struct message *message)
 	if (worker->overlays.request != message->header.request)
 		worker_forget_overlays(&worker->overlays);
 	if (worker->exited) {
-		child_refuse(worker->channel, message->header.request, -ESHUTDOWN, "the VM has exited");
+		child_refuse(worker->channel, message->header.request, DEED_VM, -ESHUTDOWN, "the VM has exited");
 		return;
 	}
 	machine_pause(machine);
@@ -189,8 +189,7 @@ void worker_snapshot(struct worker *worker, struct message *message)
 		done.running = 1;
 
 	if (result < 0)
-		child_refuse(worker->channel, message->header.request, result,
-			     detail.text[0] != '\0' ? detail.text : strerror(-result));
+		child_refuse(worker->channel, message->header.request, DEED_CAPTURE, result, detail.text);
 	else
 		child_answer(worker->channel, MESSAGE_SNAPSHOT_DONE, message->header.request, &done, NULL);
 }

@@ -49,7 +49,8 @@ static void run_and_answer(struct worker *worker, const struct message *message,
 		int result = machine_run(worker->machine);
 
 		if (result < 0) {
-			child_refuse(worker->channel, message->header.request, result, "the machine cannot run");
+			child_refuse(worker->channel, message->header.request, DEED_VM, result,
+				     "the machine cannot run");
 			return;
 		}
 		phases->entered_ns = wait_for_entry(worker, phases->injected_ns);
@@ -201,8 +202,8 @@ bool worker_start(struct worker *worker, struct message *message)
 	if (result == 0)
 		result = prepare(worker, message, &phases, &detail);
 	if (result < 0)
-		child_refuse(worker->channel, message->header.request, result,
-			     detail.text[0] != '\0' ? detail.text : strerror(-result));
+		child_refuse(worker->channel, message->header.request,
+			     message->header.type == MESSAGE_RESTORE ? DEED_RESTORE : DEED_BOOT, result, detail.text);
 	else
 		run_and_answer(worker, message, &phases);
 	return true;

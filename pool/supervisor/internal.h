@@ -146,7 +146,6 @@ struct pool {
 	struct process loader;
 	struct event *loader_retry;
 	struct operation_list loads; /* waiting for the loader */
-	uint32_t load_count;
 	uint32_t loader_failures;
 	bool zygote_ready; /* it has told what its probe found */
 	bool loader_ready; /* it has entered its sandbox, and has not been used */

@@ -19,8 +19,6 @@
 #include "pool/supervisor/internal.h"
 #include "snapshot/state.h"
 
-#define LOADS_MAX 64 /* waiting for the loader; each holds some files open */
-
 static void feed_loader(struct pool *pool)
 {
 	struct operation *operation = TAILQ_FIRST(&pool->loads);
@@ -30,7 +28,6 @@ static void feed_loader(struct pool *pool)
 		return;
 
 	TAILQ_REMOVE(&pool->loads, operation, link);
-	pool->load_count--;
 	load = (struct message_load){ .verify_memory = operation->verify_memory };
 	operation_add(&pool->loader, operation);
 	if (process_send(&pool->loader, operation->asked, operation->id, &load, operation->files) < 0)
@@ -96,6 +93,7 @@ static void loader_answered(struct pool *pool, struct operation *operation, stru
 	if (message->header.type == MESSAGE_REFUSED) {
 		result.status = POOL_REFUSED;
 		result.error = message->payload.text.error;
+		result.reason = (enum reason)message->payload.text.reason;
 		error_detail_set(&result.detail, "%s", message->payload.text.text);
 	} else if (message->header.type == MESSAGE_LOADED && !state_can_be(message)) {
 		loader_lied(pool, "a state that is not sealed, or with a shape that cannot be");
@@ -179,7 +177,6 @@ void loads_fail_all(struct pool *pool, enum pool_status status, const char *text
 
 	while ((operation = TAILQ_FIRST(&pool->loads))) {
 		TAILQ_REMOVE(&pool->loads, operation, link);
-		pool->load_count--;
 		operation_finish_later(operation, status, 0, text);
 	}
 }
@@ -309,14 +306,23 @@ static int load_begin(struct operation *operation, const int *files, size_t coun
 		operation_finish_later(operation, POOL_SHUTTING_DOWN, 0, "the pool is being stopped");
 		return 0;
 	}
-	if (pool->load_count >= LOADS_MAX) {
-		operation_finish_later(operation, POOL_EXHAUSTED, -EBUSY, "too many files wait to be loaded");
-		return 0;
-	}
 	TAILQ_INSERT_TAIL(&pool->loads, operation, link);
-	pool->load_count++;
 	feed_loader(pool);
 	return 0;
+}
+
+void pool_load_cancel(struct pool *pool, const void *opaque)
+{
+	struct operation *operation;
+
+	TAILQ_FOREACH(operation, &pool->loads, link) {
+		if (operation->opaque == opaque)
+			break;
+	}
+	if (!operation)
+		return;
+	TAILQ_REMOVE(&pool->loads, operation, link);
+	operation_finish_later(operation, POOL_CANCELLED, -ECANCELED, "cancelled");
 }
 
 int pool_load(struct pool *pool, int state_file, int memory_file, bool verify_memory,

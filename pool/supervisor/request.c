@@ -231,7 +231,9 @@ void request_started(struct slot *slot, const struct message *message)
 void request_refused(struct slot *slot, const struct message *message)
 {
 	/* A machine that took half of a state must not run: request_finish() stops the slot. */
-	request_fail(slot->request, POOL_REFUSED, message->payload.text.error, message->payload.text.text);
+	set_result(slot->request, POOL_REFUSED, message->payload.text.error, message->payload.text.text);
+	slot->request->result.reason = (enum reason)message->payload.text.reason;
+	request_finish(slot->request, &slot->request->result, NULL, NULL);
 }
 
 /* Where the request goes: to a warm slot, into the queue, or back. */

@@ -100,7 +100,7 @@ static bool may_ask(struct pool_vm *vm, struct operation *operation)
 	if (vm->slot->state != SLOT_LEASED)
 		not_asked(vm, operation, POOL_WRONG_STATE, 0, "the VM is being stopped");
 	else if (vm->slot->process.operation_count >= POOL_OPERATIONS_MAX)
-		not_asked(vm, operation, POOL_WRONG_STATE, -EBUSY, "too many calls to this VM are open");
+		not_asked(vm, operation, POOL_REFUSED, -EAGAIN, "too many calls to this VM are open");
 	else
 		return true;
 	return false;
@@ -112,7 +112,7 @@ static void asked(struct pool_vm *vm, struct operation *operation, int result)
 	if (result == 0) {
 		operation_add(&vm->slot->process, operation);
 	} else if (result == -EAGAIN) { /* it is busy, and what was asked before fills its socket */
-		not_asked(vm, operation, POOL_WRONG_STATE, -EBUSY, "too many calls to this VM are open");
+		not_asked(vm, operation, POOL_REFUSED, -EAGAIN, "too many calls to this VM are open");
 	} else if (result == -EPIPE) {
 		not_asked(vm, operation, POOL_WORKER_DIED, result, "the VM's worker is gone");
 		slot_give_up(vm->slot, "it closed its channel");
@@ -403,6 +403,7 @@ static void answered(struct slot *slot, struct message *message)
 	if (type == MESSAGE_REFUSED) {
 		result.status = POOL_REFUSED;
 		result.error = message->payload.text.error;
+		result.reason = (enum reason)message->payload.text.reason;
 		error_detail_set(&result.detail, "%s", message->payload.text.text);
 	}
 

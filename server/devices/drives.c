@@ -25,6 +25,7 @@
 
 #include "devices/virtio/blk/disk.h"
 #include "proto/method.h"
+#include "proto/reason.h"
 #include "server/cleanup.h"
 #include "server/devices/private.h"
 #include "server/devices/record.h"
@@ -89,13 +90,8 @@ void drives_plan(struct devices *devices, const json_t *images, const int *bases
 /* What open(2) or the like said, about the file that a parameter names. */
 static int fail_open(struct rpc_error *error, uint32_t index, const char *member, const char *what, int number)
 {
-	enum rpc_code code = RPC_INVALID_ARGUMENT;
-
-	if (number == -ENOENT)
-		code = RPC_NOT_FOUND;
-	else if (number == -EMFILE || number == -ENFILE || number == -ENOMEM || number == -ENOSPC || number == -EDQUOT)
-		code = RPC_RESOURCE_EXHAUSTED;
-	(void)rpc_error_set(error, code, "the %s cannot be opened: %s", what, strerrordesc_np(-number));
+	(void)rpc_error_set_reason(error, reason_of_errno(DEED_OPEN_PATH, number), "the %s cannot be opened: %s", what,
+				   strerrordesc_np(-number));
 	device_error_field(error, "drives", index, member);
 	return number;
 }

@@ -22,6 +22,7 @@
 
 #include "devices/virtio/vsock/vsock.h"
 #include "proto/method.h"
+#include "proto/reason.h"
 #include "server/cleanup.h"
 #include "server/devices/private.h"
 #include "server/server.h"
@@ -155,9 +156,7 @@ int vsock_open(struct devices *devices, struct rpc_error *error)
 		failed = -errno;
 	}
 	if (failed) {
-		(void)rpc_error_set(
-			error, failed == -EADDRINUSE || failed == -EEXIST ? RPC_ALREADY_EXISTS : RPC_INVALID_ARGUMENT,
-			"%s", detail.text[0] ? detail.text : strerrordesc_np(-failed));
+		(void)rpc_error_set_errno(error, DEED_LISTEN_PATH, failed, detail.text);
 		rpc_error_add_field(error, "vsock.path");
 		return failed;
 	}

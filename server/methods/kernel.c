@@ -20,6 +20,7 @@
 
 #include "kvm/linux/unpack.h"
 #include "pool/pool.h"
+#include "proto/reason.h"
 #include "server/cleanup.h"
 #include "server/clock.h"
 #include "server/file_thread.h"
@@ -75,27 +76,6 @@ void method_kernel_inspect(struct call *call)
 
 	if (kernel)
 		call_reply(call, kernel_to_json(call->server, kernel, true));
-}
-
-/*
- * The error for what is wrong with a kernel's file, or with writing it. A file is no snapshot that could be damaged: what is
- * wrong with it is wrong with the argument. Returns the error's errno.
- */
-static int kernel_error(int number, const struct error_detail *detail, struct rpc_error *error)
-{
-	switch (-number) {
-	case ENODATA:
-	case EBADMSG:
-	case ENOEXEC:
-	case EOPNOTSUPP:
-		return rpc_error_set(error, RPC_INVALID_ARGUMENT, "%s",
-				     detail->text[0] ? detail->text : strerrordesc_np(-number));
-	case EIO:
-		return rpc_error_set(error, RPC_INTERNAL, "%s",
-				     detail->text[0] ? detail->text : strerrordesc_np(-number));
-	default:
-		return snapshot_file_error(number, detail, false, error);
-	}
 }
 
 /* ---- add ---- */
@@ -175,7 +155,9 @@ static void give_up(struct adding *adding)
 
 static void fail_file(struct adding *adding, int number)
 {
-	(void)kernel_error(number, &adding->detail, &adding->error);
+	bool opened = adding->field && strcmp(adding->field, "path") == 0;
+
+	(void)rpc_error_set_errno(&adding->error, opened ? DEED_OPEN_PATH : DEED_PUBLISH, number, adding->detail.text);
 	if (number == -EEXIST)
 		adding->field = "name";
 	give_up(adding);
@@ -193,6 +175,7 @@ static void on_abandoned(void *opaque, struct rpc_error *error)
 
 	(void)error;
 	adding->call = NULL;
+	pool_load_cancel(adding->server->pool, adding);
 }
 
 /* ---- add: commit, insert ---- */
@@ -277,14 +260,9 @@ static void on_loaded(void *opaque, const struct pool_result *result, const stru
 	struct adding *adding = opaque;
 	int failed;
 
-	if (result->status == POOL_REFUSED) {
-		(void)kernel_error(result->error, &result->detail, &adding->error);
-		adding->field = adding->error.code == RPC_INVALID_ARGUMENT ? "path" : NULL;
-		give_up(adding);
-		return;
-	}
 	if (result->status != POOL_OK) {
 		(void)workers_error(result, &adding->error);
+		adding->field = adding->error.code == RPC_INVALID_ARGUMENT ? "path" : NULL;
 		give_up(adding);
 		return;
 	}
@@ -428,7 +406,7 @@ static void fail_removal(struct removal *removal, int number)
 	struct rpc_error error = RPC_ERROR_INIT;
 	struct call *call = removal->call;
 
-	(void)kernel_error(number, &removal->detail, &error);
+	(void)rpc_error_set_errno(&error, DEED_PUBLISH, number, removal->detail.text);
 	kernel_keep(removal->kernel);
 	free(removal);
 	if (call)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/reason.h"
 #include "server/cleanup.h"
 #include "server/clock.h"
 #include "server/log.h"
@@ -114,17 +115,41 @@ static void on_check_progress(void *opaque, uint64_t done, uint64_t total)
 	call_progress(check->call, "verify", done, total, "bytes");
 }
 
-static void fail_check(struct check *check, enum rpc_code code, const char *message, const char *field)
+/* End it with an error, which is released. */
+static void end_check(struct check *check, struct rpc_error *error, const char *field)
 {
-	struct rpc_error error = RPC_ERROR_INIT;
 	struct call *call = check->call;
 
 	free_check(check);
-	if (!call)
-		return;
+	rpc_error_add_field(error, field);
+	if (call)
+		call_fail(call, error);
+	else
+		rpc_error_release(error);
+}
+
+static void fail_check(struct check *check, enum rpc_code code, const char *message, const char *field)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+
 	(void)rpc_error_set(&error, code, "%s", message);
-	(void)snprintf(error.field, sizeof(error.field), "%s", field);
-	call_fail(call, &error);
+	end_check(check, &error, field);
+}
+
+static void fail_check_like(struct check *check, const struct rpc_error *cause, const char *field)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+
+	(void)rpc_error_set_like(&error, cause, "%s", cause->message);
+	end_check(check, &error, field);
+}
+
+static void fail_check_queue(struct check *check, int number)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+
+	(void)rpc_error_set_errno(&error, DEED_QUEUE, number, NULL);
+	end_check(check, &error, "");
 }
 
 /* Begin to read a snapshot whole. Takes the call over. */
@@ -151,7 +176,7 @@ static void begin_check(struct call *call, const char *path, bool known,
 	check->path = strdup(path);
 	failed = check->name && check->path ? snapshot_load_begin(call->server, &options, &check->load) : -ENOMEM;
 	if (failed) {
-		fail_check(check, RPC_RESOURCE_EXHAUSTED, strerrordesc_np(-failed), "");
+		fail_check_queue(check, failed);
 		return;
 	}
 	call_on_abandon(call, on_check_abandoned, check);
@@ -202,7 +227,7 @@ static void on_register_loaded(void *opaque, const struct rpc_error *error, stru
 
 	check->load = NULL;
 	if (error) {
-		fail_check(check, error->code, error->message, "path");
+		fail_check_like(check, error, "path");
 		return;
 	}
 
@@ -220,7 +245,7 @@ static void on_register_loaded(void *opaque, const struct rpc_error *error, stru
 	failed = snapshots_save(snapshots, on_registered_saved, check);
 	if (failed) {
 		(void)catalog_remove(snapshots_catalog(snapshots), check->entry, true);
-		fail_check(check, RPC_RESOURCE_EXHAUSTED, strerrordesc_np(-failed), "");
+		fail_check_queue(check, failed);
 	}
 }
 
@@ -251,7 +276,7 @@ static void on_verified(void *opaque, const struct rpc_error *error, struct snap
 
 	check->load = NULL;
 	if (error) {
-		fail_check(check, error->code, error->message, "name");
+		fail_check_like(check, error, "name");
 		return;
 	}
 

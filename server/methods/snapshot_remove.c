@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "proto/reason.h"
 #include "server/file_thread.h"
 #include "server/log.h"
 #include "server/methods/methods.h"
@@ -56,7 +57,7 @@ static void fail_removal(struct removal *removal, int number, const struct error
 	struct rpc_error error = RPC_ERROR_INIT;
 	struct call *call = removal->call;
 
-	(void)snapshot_file_error(number, detail, false, &error);
+	(void)rpc_error_set_errno(&error, DEED_PUBLISH, number, detail ? detail->text : NULL);
 	free_removal(removal);
 	if (call)
 		call_fail(call, &error);

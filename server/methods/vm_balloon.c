@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "proto/reason.h"
 #include "server/cleanup.h"
 #include "server/clock.h"
 #include "server/guest.h"
@@ -71,8 +72,8 @@ static void on_told(void *opaque, const struct pool_result *result, const struct
 					   number_json(status->actual_bytes >> MIB_SHIFT), "reported_bytes",
 					   number_json(status->reported_bytes), "statistics", statistics_json(status),
 					   "statistics_age_ms", age_json(status->statistics_ns)));
-	} else if (call && result->status == POOL_REFUSED && result->error == -ENODEV) {
-		(void)rpc_error_set(&error, RPC_FAILED_PRECONDITION, "%s has no balloon", asking->vm);
+	} else if (call && result->status == POOL_REFUSED && result->reason == REASON_NO_DEVICE) {
+		(void)rpc_error_set_reason(&error, REASON_NO_DEVICE, "%s has no balloon", asking->vm);
 		call_fail(call, &error);
 	} else if (call) {
 		workers_fail(call, result);

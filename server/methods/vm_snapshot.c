@@ -21,6 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/reason.h"
 #include "server/cleanup.h"
 #include "server/clock.h"
 #include "server/devices/devices.h"
@@ -48,6 +49,7 @@ struct taking {
 	struct publication publication;
 	bool is_open; /* the publication has begun and not ended */
 	struct message_snapshot_done times;
+	struct snapshot_load *load;    /* the files are being read back; else NULL */
 	struct snapshot_loaded loaded; /* descriptors -1 where it does not own them */
 	uint64_t began_ns;             /* of the step that runs on the file thread */
 	uint64_t publish_ns;
@@ -114,7 +116,7 @@ static void give_up(struct taking *taking)
 
 static void fail_file(struct taking *taking, int number)
 {
-	(void)snapshot_file_error(number, &taking->detail, false, &taking->error);
+	(void)rpc_error_set_errno(&taking->error, DEED_PUBLISH, number, taking->detail.text);
 	(void)snprintf(taking->error.field, sizeof(taking->error.field), "%s", taking->name ? "name" : "path");
 	give_up(taking);
 }
@@ -125,6 +127,8 @@ static void on_abandoned(void *opaque, struct rpc_error *error)
 
 	(void)error;
 	taking->call = NULL;
+	if (taking->load)
+		snapshot_load_cancel(taking->load);
 }
 
 /* ---- the answer ---- */
@@ -250,9 +254,17 @@ static void on_loaded(void *opaque, const struct rpc_error *problem, struct snap
 	struct taking *taking = opaque;
 	int failed;
 
+	taking->load = NULL;
 	if (problem) {
-		(void)rpc_error_set(&taking->error, RPC_INTERNAL,
-				    "the VM's worker wrote a snapshot that cannot be loaded: %s", problem->message);
+		/* What is wrong with the files is the worker's fault; that they could not be looked at is not. */
+		if (problem->code == RPC_SNAPSHOT_DAMAGED || problem->code == RPC_INVALID_ARGUMENT ||
+		    problem->code == RPC_HOST_MISMATCH || problem->code == RPC_FAILED_PRECONDITION)
+			(void)rpc_error_set(&taking->error, RPC_INTERNAL,
+					    "the VM's worker wrote a snapshot that cannot be loaded: %s",
+					    problem->message);
+		else
+			(void)rpc_error_set_like(&taking->error, problem, "the snapshot could not be read back: %s",
+						 problem->message);
 		give_up(taking);
 		return;
 	}
@@ -282,7 +294,6 @@ static void on_written(void *opaque, const struct pool_result *result, const str
 {
 	struct snapshot_load_options options = { .path = ".", .known = true, .opaque = opaque, .done = on_loaded };
 	struct taking *taking = opaque;
-	struct snapshot_load *load;
 	int failed;
 
 	if (result->status != POOL_OK) {
@@ -297,7 +308,7 @@ static void on_written(void *opaque, const struct pool_result *result, const str
 	}
 	taking->times = *times;
 	options.folder = taking->publication.folder;
-	failed = snapshot_load_begin(taking->server, &options, &load);
+	failed = snapshot_load_begin(taking->server, &options, &taking->load);
 	if (failed)
 		fail_file(taking, failed);
 }

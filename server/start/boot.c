@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/reason.h"
 #include "server/cleanup.h"
 #include "server/devices/record.h"
 #include "server/server.h"
@@ -32,9 +33,8 @@ static int open_file(const char *path, const char *member, const char *what, int
 		return 0;
 	}
 
-	(void)rpc_error_set(error, failed == -ENOENT ? RPC_NOT_FOUND : RPC_INVALID_ARGUMENT,
-			    "the %s cannot be opened: %s", what,
-			    failed == -EINVAL ? "it is not a regular file" : strerrordesc_np(-failed));
+	(void)rpc_error_set_reason(error, reason_of_errno(DEED_OPEN_PATH, failed), "the %s cannot be opened: %s", what,
+				   failed == -EINVAL ? "it is not a regular file" : strerrordesc_np(-failed));
 	rpc_error_add_field(error, member);
 	return failed;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/reason.h"
 #include "server/cleanup.h"
 #include "server/devices/record.h"
 #include "server/server.h"
@@ -64,7 +65,7 @@ static void on_loaded(void *opaque, const struct rpc_error *error, struct snapsh
 
 	start->load = NULL;
 	if (error) {
-		(void)rpc_error_set(&problem, error->code, "%s", error->message);
+		(void)rpc_error_set_like(&problem, error, "%s", error->message);
 		rpc_error_add_field(&problem, "snapshot_path");
 		start_fail(start, &problem);
 		return;

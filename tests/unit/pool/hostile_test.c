@@ -249,11 +249,11 @@ Test(hostile, a_busy_worker_is_not_blamed_for_what_it_cannot_be_sent)
 	cr_assert_eq(kill(pid, SIGCONT), 0);
 	for (unsigned i = 0; i < 64; i++) {
 		harness_wait(&harness, &writes[i].answered);
-		refused += writes[i].result.status == POOL_WRONG_STATE && writes[i].result.error == -EBUSY;
+		refused += writes[i].result.status == POOL_REFUSED && writes[i].result.error == -EAGAIN;
 	}
 	harness_wait(&harness, &pause.answered);
 	cr_assert_geq(refused, 32);
-	cr_assert_eq(pause.result.error, -EBUSY);
+	cr_assert_eq(pause.result.error, -EAGAIN);
 	cr_assert_not(vm.gone);
 
 	/* What could not be asked did not change the VM. */
@@ -382,25 +382,48 @@ Test(hostile, a_loader_that_dies_over_a_kernel_ends_no_other_load)
 	close_and_count();
 }
 
-Test(hostile, no_more_loads_wait_than_there_is_room_for)
+#define MANY_LOADS 200
+
+static struct asked many_loads[MANY_LOADS];
+
+static void begin_many_loads(void)
 {
-	static struct asked loads[100];
-	int files[2];
-	unsigned exhausted = 0;
+	int files[2] = { harness_file("{", 1), harness_file("", 0) };
+
+	memset(many_loads, 0, sizeof(many_loads));
+	for (unsigned i = 0; i < MANY_LOADS; i++)
+		cr_assert_eq(pool_load(harness.pool, files[0], files[1], false, NULL, asked_load, &many_loads[i]), 0);
+}
+
+Test(hostile, many_loads_take_their_turn)
+{
+	open_with("");
+	begin_many_loads();
+	for (unsigned i = 0; i < MANY_LOADS; i++) {
+		harness_wait(&harness, &many_loads[i].answered);
+		cr_assert_eq(many_loads[i].result.status, POOL_OK, "load %u: %s", i, many_loads[i].result.detail.text);
+		(void)close(many_loads[i].state);
+	}
+	close_and_count();
+}
+
+Test(hostile, loads_that_wait_can_be_cancelled_and_are_told_of_the_end)
+{
+	unsigned cancelled = 0;
 
 	open_with("loader=silent");
-	files[0] = harness_file("{", 1);
-	files[1] = harness_file("", 0);
-	for (unsigned i = 0; i < 100; i++)
-		cr_assert_eq(pool_load(harness.pool, files[0], files[1], false, NULL, asked_load, &loads[i]), 0);
+	begin_many_loads();
+	for (unsigned i = 0; i < MANY_LOADS; i += 2)
+		pool_load_cancel(harness.pool, &many_loads[i]);
+	cr_assert_not(many_loads[2].answered, "told from within the call");
 	harness_turn(&harness, 10);
-	for (unsigned i = 0; i < 100; i++)
-		exhausted += loads[i].answered && loads[i].result.status == POOL_EXHAUSTED;
-	cr_assert_geq(exhausted, 30);
+	for (unsigned i = 0; i < MANY_LOADS; i++)
+		cancelled += many_loads[i].answered && many_loads[i].result.status == POOL_CANCELLED;
+	cr_assert_eq(cancelled, MANY_LOADS / 2);
 	/* Those that wait are told, too, when there is no pool any more. */
 	close_and_count();
-	for (unsigned i = 0; i < 100; i++)
-		cr_assert(loads[i].answered);
+	for (unsigned i = 0; i < MANY_LOADS; i++)
+		cr_assert(many_loads[i].answered);
 }
 
 /* ---- the zygote ---- */

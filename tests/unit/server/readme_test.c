@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "proto/method.h"
+#include "proto/reason.h"
 #include "proto/status.h"
 #include "server/config_table.h"
 
@@ -66,6 +67,15 @@ Test(readme, shows_the_table_of_error_codes)
 	char *table = NULL;
 
 	cr_assert_eq(rpc_code_markdown(&table), 0);
+	expect_in_readme(table);
+	free(table);
+}
+
+Test(readme, shows_the_table_of_reasons)
+{
+	char *table = NULL;
+
+	cr_assert_eq(reason_markdown(&table), 0);
 	expect_in_readme(table);
 	free(table);
 }
