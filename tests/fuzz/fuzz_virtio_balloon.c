@@ -129,13 +129,14 @@ static uint32_t write_array(const struct step *step)
 	return count * (uint32_t)sizeof(uint32_t);
 }
 
-/* The numbers that the device will find. */
+/* The numbers that the device will find: what lies outside memory it refuses. */
 static void name_array(uint64_t gpa, uint32_t length)
 {
-	for (uint32_t i = 0; i < length / sizeof(uint32_t); i++) {
-		uint32_t page;
+	uint32_t page;
 
-		FUZZ_CHECK(guest_memory_read(&memory, gpa + i * sizeof(page), &page, sizeof(page)) == 0);
+	for (uint32_t i = 0; i < length / sizeof(page); i++) {
+		if (guest_memory_read(&memory, gpa + i * sizeof(page), &page, sizeof(page)) < 0)
+			break;
 		name(page, 1);
 	}
 }
@@ -171,7 +172,10 @@ static bool is_taken(uint32_t queue)
 	return taken;
 }
 
-/* Called with the device at rest, so that what lies in the array is what it will find. */
+/*
+ * Called with the device at rest, so that what lies in the array is what it will find. Whatever a buffer of the first
+ * queue holds is page numbers (section 5.5.6), whole pages too, which may be those that the queues are in.
+ */
 static void offer(const struct step *step)
 {
 	uint32_t queue = step->queue % QUEUES;
@@ -190,8 +194,6 @@ static void offer(const struct step *step)
 		cut = (uint32_t)BALLOON_PAGE;
 	} else {
 		length = write_array(step) + (step->odd >> 3 & 3);
-		if (queue == 0)
-			name_array(gpa, length);
 		cut = 1 + step->odd % length;
 	}
 	two = (step->flags & 4) && cut < length;
@@ -201,6 +203,8 @@ static void offer(const struct step *step)
 	offered[queue]++;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	put((uint64_t)queue * STEP + 0x402, &offered[queue], sizeof(offered[queue]));
+	if (queue == 0)
+		name_array(gpa, length);
 
 	device->ops->resume(device);
 	write_register(VIRTIO_MMIO_QUEUE_NOTIFY, queue);
