@@ -65,6 +65,7 @@ run_case()
 	start=$(seconds)
 	: >$out
 	log_lines=$(wc -l <$daemon_log)
+	echo "case $1"
 	if "case_$1"; then
 		passed=$((passed + 1))
 		result=passed
