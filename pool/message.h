@@ -300,7 +300,7 @@ struct message_balloon_status {
 	uint64_t statistics_ns;  /* CLOCK_MONOTONIC when the following were read; 0: the guest has given none */
 	uint64_t statistics[MESSAGE_BALLOON_STATISTICS]; /* by tag (virtio 1.2, 5.5.6.4); bytes, or a count of events */
 	uint32_t statistics_known;                       /* bit n: the guest gave statistics[n] */
-	uint32_t padding;
+	uint32_t previous_target_mib;                    /* what the target was before the question set it */
 };
 
 struct message_vsock_connect {

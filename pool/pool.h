@@ -252,6 +252,12 @@ enum pool_vm_state {
 };
 enum pool_vm_state pool_vm_state(const struct pool_vm *vm);
 const char *pool_vm_state_name(enum pool_vm_state state);
+/*
+ * How often the VM's run state was changed, or was about to be (by a pause, a resume, a snapshot, its exit), and how often its
+ * balloon's target was set. Two counts that are equal tell that nobody has done so in between.
+ */
+uint64_t pool_vm_state_changes(const struct pool_vm *vm);
+uint64_t pool_vm_balloon_changes(const struct pool_vm *vm);
 const struct machine_shape *pool_vm_shape(const struct pool_vm *vm);
 
 typedef void (*pool_vm_done)(void *opaque, const struct pool_result *result);

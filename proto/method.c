@@ -27,6 +27,13 @@ static const char *const role_names[] = {
 	[ROLE_ADMIN] = "admin",
 };
 
+static const char *const cancel_names[] = {
+	[METHOD_CANCEL_DROPPED] = "dropped",
+	[METHOD_CANCEL_REVERSED] = "reversed",
+	[METHOD_CANCEL_ENDED] = "ended",
+	[METHOD_CANCEL_STANDS] = "stands",
+};
+
 static const enum rpc_code common_errors[] = {
 	RPC_INVALID_PARAMS,    RPC_INTERNAL_ERROR, RPC_IN_FLIGHT_LIMIT,   RPC_CANCELLED, RPC_INTERNAL,
 	RPC_DEADLINE_EXCEEDED, RPC_UNAVAILABLE,    RPC_PERMISSION_DENIED, RPC_DRAINING,  RPC_OK,
@@ -103,6 +110,14 @@ const char *role_name(enum role role)
 		return role_names[ROLE_NONE];
 
 	return role_names[role];
+}
+
+const char *method_cancel_name(enum method_cancel cancel)
+{
+	if (cancel < METHOD_CANCEL_DROPPED || cancel > METHOD_CANCEL_STANDS)
+		return cancel_names[METHOD_CANCEL_STANDS];
+
+	return cancel_names[cancel];
 }
 
 int role_from_name(const char *name, enum role *ret_role)

@@ -116,10 +116,22 @@ enum method_flags {
 	METHOD_LONG = 1 << 1,     /* may take seconds or wait without bound: give it a deadline */
 };
 
+/*
+ * What becomes of a call's work when the call is taken away before its answer has been sent: by rpc.cancel, by its deadline, or
+ * because its client has gone. Whatever the row says, work that has not begun to take effect is dropped.
+ */
+enum method_cancel {
+	METHOD_CANCEL_DROPPED = 1, /* it changes nothing, so there is nothing to undo */
+	METHOD_CANCEL_REVERSED,    /* what was changed is changed back, unless somebody else has changed it since */
+	METHOD_CANCEL_ENDED,       /* the VM that was started is ended */
+	METHOD_CANCEL_STANDS,      /* what has taken effect stays: it cannot be taken back */
+};
+
 struct method {
-	const char *name;               /* "family.verb" */
-	enum role role;                 /* the least role that may call it */
-	unsigned int flags;             /* enum method_flags */
+	const char *name;   /* "family.verb" */
+	enum role role;     /* the least role that may call it */
+	unsigned int flags; /* enum method_flags */
+	enum method_cancel cancel;
 	const char *summary;            /* a sentence without a full stop */
 	const struct param *params;     /* ends in a NULL name; NULL: none. Positional parameters map to this order */
 	const struct param_rule *rules; /* ends in a NULL first; NULL: none */
@@ -151,6 +163,9 @@ const struct param *method_find_param(const struct method *method, const char *n
 
 /* "observe", "run", "admin"; "none". */
 const char *role_name(enum role role);
+
+/* "dropped", "reversed", "ended", "stands". */
+const char *method_cancel_name(enum method_cancel cancel);
 
 /* Returns 0 and *ret_role (never ROLE_NONE), or -EINVAL. */
 int role_from_name(const char *name, enum role *ret_role);

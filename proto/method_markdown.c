@@ -31,13 +31,15 @@ static void write_method(FILE *out, const struct method *method)
 	(void)fprintf(out, "| `%s` | %s | ", method->name, role_name(method->role));
 	for (size_t i = 0; method->params && method->params[i].name; i++)
 		write_param(out, method, &method->params[i], i == 0);
-	(void)fprintf(out, " | %s%s |\n", method->summary,
-		      (method->flags & METHOD_PROGRESS) ? ". Streams progress" : "");
+	(void)fprintf(out, " | %s%s | %s |\n", method->summary,
+		      (method->flags & METHOD_PROGRESS) ? ". Streams progress" : "",
+		      method_cancel_name(method->cancel));
 }
 
 static void write_methods(const struct method *methods, size_t count, FILE *out)
 {
-	(void)fputs("| method | role | parameters | what it does |\n| --- | --- | --- | --- |\n", out);
+	(void)fputs("| method | role | parameters | what it does | cancelled |\n| --- | --- | --- | --- | --- |\n",
+		    out);
 	for (size_t i = 0; i < count; i++)
 		write_method(out, &methods[i]);
 }

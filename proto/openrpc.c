@@ -308,11 +308,12 @@ static json_t *method_document(const struct method *method)
 
 	errors = and_error_references(errors, method->errors);
 
-	return json_pack("{s:s, s:[{s:s#}], s:s, s:o, s:s, s:o, s:{s:s, s:s, s:o}, s:o, s:s}", "name", method->name,
-			 "tags", "name", method->name, family, "summary", method->summary, "description",
+	return json_pack("{s:s, s:[{s:s#}], s:s, s:o, s:s, s:o, s:{s:s, s:s, s:o}, s:o, s:s, s:s}", "name",
+			 method->name, "tags", "name", method->name, family, "summary", method->summary, "description",
 			 describe_method(method), "paramStructure", "either", "params", params_document(method),
 			 "result", "name", "result", "description", method->result_description, "schema",
-			 fields_schema(method->result), "errors", errors, "x-role", role_name(method->role));
+			 fields_schema(method->result), "errors", errors, "x-role", role_name(method->role), "x-cancel",
+			 method_cancel_name(method->cancel));
 }
 
 int openrpc_method_document(const struct method *method, json_t **ret_document)

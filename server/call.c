@@ -36,7 +36,7 @@ static void log_answer(const struct call *call, const struct rpc_error *error)
 				     log_number("duration_us", (int64_t)duration_us)));
 }
 
-static void finish(struct call *call, const json_t *result, const struct rpc_error *error)
+static void finish(struct call *call, const json_t *result, const struct rpc_error *error, const struct undo *undo)
 {
 	struct call_origin origin = call->origin;
 
@@ -45,7 +45,7 @@ static void finish(struct call *call, const json_t *result, const struct rpc_err
 		event_free(call->timer);
 	json_decref(call->params);
 	free(call);
-	origin.ops->answer(origin.opaque, result, error);
+	origin.ops->answer(origin.opaque, result, error, undo);
 }
 
 void call_reply(struct call *call, json_t *result)
@@ -55,13 +55,27 @@ void call_reply(struct call *call, json_t *result)
 		return;
 	}
 
-	finish(call, result, NULL);
+	finish(call, result, NULL, NULL);
 	json_decref(result);
+}
+
+void call_done(struct server *server, struct call *call, json_t *result, const struct undo *undo)
+{
+	if (call && result) {
+		finish(call, result, NULL, undo);
+		json_decref(result);
+		return;
+	}
+
+	undo_apply(server, undo);
+	json_decref(result);
+	if (call)
+		call_reply(call, NULL);
 }
 
 void call_fail(struct call *call, struct rpc_error *error)
 {
-	finish(call, NULL, error);
+	finish(call, NULL, error, NULL);
 	rpc_error_release(error);
 }
 

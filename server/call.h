@@ -16,6 +16,7 @@
 #include "proto/method.h"
 #include "proto/status.h"
 #include "server/peer.h"
+#include "server/undo.h"
 
 struct call;
 struct connection;
@@ -27,8 +28,10 @@ struct call_origin_ops {
 	void (*begun)(void *opaque, struct call *call);
 	/*
 	 * Exactly once. One of result and error is NULL; both belong to the caller. The call is gone when it returns.
+	 *
+	 * undo  to be applied where the answer cannot be sent whole, because its client has gone; copied. NULL: nothing
 	 */
-	void (*answer)(void *opaque, const json_t *result, const struct rpc_error *error);
+	void (*answer)(void *opaque, const json_t *result, const struct rpc_error *error, const struct undo *undo);
 	/* params: {"phase", "done", "total", "unit"}, taken over. NULL where the origin has no use for progress. */
 	void (*progress)(void *opaque, json_t *params);
 };
@@ -74,6 +77,16 @@ int call_new(struct server *server, const struct method *method, json_t *params,
  * result  an object, taken over; NULL (out of memory while it was formed) answers with an internal error
  */
 void call_reply(struct call *call, json_t *result);
+
+/*
+ * What the call was for has been done: answer, if there still is somebody to answer; else undo it. It is also undone where the
+ * answer cannot be formed or sent.
+ *
+ * call    NULL: it was abandoned while the work went on
+ * result  as for call_reply()
+ * undo    copied
+ */
+void call_done(struct server *server, struct call *call, json_t *result, const struct undo *undo);
 
 /* Answer with an error, which is released. */
 void call_fail(struct call *call, struct rpc_error *error);

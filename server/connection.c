@@ -70,6 +70,7 @@ static void end_connection(struct connection *connection)
 
 	connection->dead = true;
 	connection_drop_requests(connection);
+	connection_undo_unsent(connection);
 	while ((lease = LIST_FIRST(&connection->leases)) != NULL) {
 		LIST_REMOVE(lease, link);
 		lease->lost(lease);
@@ -110,7 +111,10 @@ static size_t send_now(struct connection *connection, const struct iovec *parts,
 	sent = sendmsg(connection->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0 && errno != EAGAIN && errno != EINTR)
 		client_gone(connection);
-	return sent < 0 ? 0 : (size_t)sent;
+	if (sent < 0)
+		return 0;
+	connection->sent += (size_t)sent;
+	return (size_t)sent;
 }
 
 void connection_send(struct connection *connection, char *text)
@@ -128,6 +132,7 @@ void connection_send(struct connection *connection, char *text)
 
 	parts[0] = (struct iovec){ .iov_base = owned_text, .iov_len = strlen(owned_text) };
 	parts[1] = (struct iovec){ .iov_base = (char[]){ '\n' }, .iov_len = 1 };
+	connection->queued += parts[0].iov_len + 1;
 	sent = send_now(connection, parts, 2);
 	if (connection->dead || sent == parts[0].iov_len + 1)
 		return;
@@ -273,6 +278,9 @@ static void on_writable(evutil_socket_t fd, short events, void *opaque)
 	(void)events;
 	if (sent < 0 && errno != EAGAIN && errno != EINTR)
 		client_gone(connection);
+	if (sent > 0)
+		connection->sent += (size_t)sent;
+	connection_forget_sent(connection);
 	if (evbuffer_get_length(connection->output) == 0)
 		(void)event_del(connection->writable);
 	if (evbuffer_get_length(connection->output) <= connection->server->config.output_pause_bytes / 2)
@@ -345,6 +353,7 @@ void connection_accept(struct server *server, int socket)
 	TAILQ_INIT(&connection->requests);
 	LIST_INIT(&connection->subscriptions);
 	LIST_INIT(&connection->leases);
+	LIST_INIT(&connection->undone_if_lost);
 	error = peer_read(socket, &connection->peer);
 	if (!error)
 		error = make_parts(connection);

@@ -15,6 +15,7 @@
 
 struct connection_request;
 struct connection_subscription;
+struct connection_undo;
 
 struct connection {
 	TAILQ_ENTRY(connection) link;
@@ -38,6 +39,11 @@ struct connection {
 	LIST_HEAD(, connection_subscription) subscriptions;
 	uint32_t subscription_count;
 	LIST_HEAD(, connection_lease) leases;
+
+	uint64_t queued;                             /* bytes of answers and notifications so far */
+	uint64_t sent;                               /* of them those that the socket has taken */
+	uint64_t batches;                            /* batches that arrived so far */
+	LIST_HEAD(, connection_undo) undone_if_lost; /* of answers that may not have been sent whole */
 
 	uint64_t received; /* bytes of the stream that have arrived */
 	uint64_t served;   /* of them those that the line reader has taken */
@@ -65,6 +71,10 @@ void connection_serve_line(struct connection *connection, const char *line, size
 
 /* Answer a line that was too long to be read. */
 void connection_refuse_line(struct connection *connection);
+
+/* Forget how to undo what has been answered whole; undo the rest. */
+void connection_forget_sent(struct connection *connection);
+void connection_undo_unsent(struct connection *connection);
 
 /* Abandon all requests and end all subscriptions. */
 void connection_drop_requests(struct connection *connection);

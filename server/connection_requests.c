@@ -4,6 +4,9 @@
  *
  * Each request of a line is the origin of one call. Its answer becomes a line, or a member of its batch's array, which
  * becomes a line when the last one is in. A notification is served like a request and answered to nobody.
+ *
+ * A client that leaves before its answer was sent whole never learns what was done for it. How to undo that is therefore kept until
+ * the socket has taken the answer's last byte. What a notification did stands once it is done: its client did not want to know.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +24,15 @@
 struct batch {
 	struct jsonrpc_batch *answers;
 	uint32_t requests;
+	uint64_t number;
+};
+
+/* What is undone if an answer is lost. */
+struct connection_undo {
+	LIST_ENTRY(connection_undo) link;
+	struct undo undo;
+	uint64_t batch; /* the batch whose line the answer is a part of; 0: it is a line by itself */
+	uint64_t end;   /* the line's end in the stream; UINT64_MAX: it has not been formed */
 };
 
 struct connection_request {
@@ -37,6 +49,61 @@ struct connection_subscription {
 	struct event_subscription subscription;
 };
 
+static void keep_undo(struct connection *connection, const struct batch *batch, const struct undo *undo)
+{
+	struct connection_undo *own;
+
+	if (!undo || undo->kind == UNDO_NOTHING)
+		return;
+	own = calloc(1, sizeof(*own));
+	if (!own) {
+		connection_fail(connection, "out of memory for an answer");
+		undo_apply(connection->server, undo);
+		return;
+	}
+
+	*own = (struct connection_undo){ .undo = *undo, .batch = batch ? batch->number : 0, .end = UINT64_MAX };
+	LIST_INSERT_HEAD(&connection->undone_if_lost, own, link);
+}
+
+/* An answer's line has been handed to the stream: of a batch, or of one request (0). */
+static void place_answers(struct connection *connection, uint64_t batch)
+{
+	struct connection_undo *own;
+
+	LIST_FOREACH(own, &connection->undone_if_lost, link)
+		if (own->end == UINT64_MAX && own->batch == batch)
+			own->end = connection->queued;
+	connection_forget_sent(connection);
+}
+
+static void free_undo(struct connection_undo *own)
+{
+	LIST_REMOVE(own, link);
+	free(own);
+}
+
+void connection_forget_sent(struct connection *connection)
+{
+	struct connection_undo *own, *next;
+
+	for (own = LIST_FIRST(&connection->undone_if_lost); own; own = next) {
+		next = LIST_NEXT(own, link);
+		if (own->end <= connection->sent)
+			free_undo(own);
+	}
+}
+
+void connection_undo_unsent(struct connection *connection)
+{
+	struct connection_undo *own;
+
+	while ((own = LIST_FIRST(&connection->undone_if_lost)) != NULL) {
+		undo_apply(connection->server, &own->undo);
+		free_undo(own);
+	}
+}
+
 /* Send one answer's text, or put it with its batch. */
 static void deliver(struct connection *connection, struct batch *batch, char *text)
 {
@@ -45,14 +112,17 @@ static void deliver(struct connection *connection, struct batch *batch, char *te
 
 	if (!batch || !text) {
 		connection_send(connection, text);
+		place_answers(connection, 0);
 		return;
 	}
 
 	missing = jsonrpc_batch_add(batch->answers, text);
 	if (missing < 0 || jsonrpc_batch_size(batch->answers) > connection->server->config.output_drop_bytes)
 		connection_fail(connection, "the answers of a batch take too much memory");
-	else if (missing == 0)
-		connection_send(connection, jsonrpc_batch_steal_text(batch->answers, &all) ? NULL : all);
+	if (missing != 0 || connection->dead)
+		return;
+	connection_send(connection, jsonrpc_batch_steal_text(batch->answers, &all) ? NULL : all);
+	place_answers(connection, batch->number);
 }
 
 static void deliver_error(struct connection *connection, struct batch *batch, const json_t *id,
@@ -88,13 +158,16 @@ static void on_begun(void *opaque, struct call *call)
 	request->call = call;
 }
 
-static void on_answer(void *opaque, const json_t *result, const struct rpc_error *error)
+static void on_answer(void *opaque, const json_t *result, const struct rpc_error *error, const struct undo *undo)
 {
 	struct connection_request *request = opaque;
 	struct connection *connection = request->connection;
 	char *text = NULL;
 
+	if (connection->dead)
+		undo_apply(connection->server, undo);
 	if (request->id && !connection->dead) {
+		keep_undo(connection, request->batch, undo);
 		if (error)
 			deliver_error(connection, request->batch, request->id, error);
 		else
@@ -169,7 +242,7 @@ static void serve_request(struct connection *connection, const struct jsonrpc_re
 }
 
 /* Returns 0 with no batch where the message is a single request, or where nothing in it wants an answer. */
-static int make_batch(const struct jsonrpc_message *message, struct batch **ret_batch)
+static int make_batch(const struct jsonrpc_message *message, uint64_t number, struct batch **ret_batch)
 {
 	size_t answers = jsonrpc_message_answers(message);
 	struct batch *batch;
@@ -183,6 +256,7 @@ static int make_batch(const struct jsonrpc_message *message, struct batch **ret_
 		return -ENOMEM;
 	}
 	batch->requests = 1; /* held by who is serving the line */
+	batch->number = number;
 	*ret_batch = batch;
 	return 0;
 }
@@ -195,7 +269,7 @@ void connection_serve_line(struct connection *connection, const char *line, size
 	struct batch *batch = NULL;
 	size_t i;
 
-	if (jsonrpc_parse(line, length, &limits, &message) || make_batch(message, &batch)) {
+	if (jsonrpc_parse(line, length, &limits, &message) || make_batch(message, ++connection->batches, &batch)) {
 		connection_fail(connection, "out of memory for a request");
 		(void)jsonrpc_message_free(message);
 		return;

@@ -122,7 +122,7 @@ void dispatch(struct server *server, const struct call_origin *origin, const cha
 	if (!failed && call_new(server, method, checked, origin, role, param_deadline_ms(checked), &call))
 		failed = rpc_error_set(&error, RPC_INTERNAL, "the daemon is out of memory");
 	if (failed) {
-		origin->ops->answer(origin->opaque, NULL, &error);
+		origin->ops->answer(origin->opaque, NULL, &error, NULL);
 		rpc_error_release(&error);
 		return;
 	}

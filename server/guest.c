@@ -40,6 +40,16 @@ struct guest *guest_find(const struct server *server, const char *id)
 	return NULL;
 }
 
+struct guest *guest_find_number(const struct server *server, uint64_t number)
+{
+	struct guest *vm;
+
+	TAILQ_FOREACH(vm, &server->vms, link)
+		if (vm->number == number)
+			return vm;
+	return NULL;
+}
+
 struct guest *guest_of_call(struct call *call)
 {
 	const char *id = param_string(call->params, "vm");

@@ -81,6 +81,8 @@ const char *guest_id_text(uint64_t number, char *text);
 /* NULL where there is none of that id. */
 struct guest *guest_find(const struct server *server, const char *id);
 
+struct guest *guest_find_number(const struct server *server, uint64_t number);
+
 /* The VM that the call's "vm" names; where there is none, the call is answered and NULL returned. */
 struct guest *guest_of_call(struct call *call);
 

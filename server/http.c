@@ -36,6 +36,7 @@ struct http_request {
 	struct evhttp_request *request;
 	struct peer peer;
 	struct call *call; /* NULL: not begun, or answered */
+	struct undo undo;  /* if the answer is lost */
 };
 
 struct http {
@@ -92,6 +93,7 @@ static void on_closed(struct evhttp_connection *connection, void *opaque)
 		(void)rpc_error_set(&error, RPC_CANCELLED, "the client has gone");
 		call_abandon(own->call, &error);
 	}
+	undo_apply(own->http->server, &own->undo);
 	free_request(own);
 }
 
@@ -157,12 +159,14 @@ static void on_begun(void *opaque, struct call *call)
 	own->call = call;
 }
 
-static void on_answer(void *opaque, const json_t *result, const struct rpc_error *error)
+static void on_answer(void *opaque, const json_t *result, const struct rpc_error *error, const struct undo *undo)
 {
 	struct http_request *own = opaque;
 	cleanup_free char *text = NULL;
 
 	own->call = NULL;
+	if (undo)
+		own->undo = *undo;
 	if (error) {
 		send_error(own, http_status_for(error->code), error);
 	} else {

@@ -377,9 +377,13 @@ void worker_ask_balloon(struct worker *worker, const struct message *message)
 	struct error_detail detail = { "" };
 	struct message_balloon_status status;
 	struct virtio_balloon *balloon = worker->machine->balloons[0];
-	uint32_t pages;
+	uint32_t pages, previous_mib = 0;
 	int result = balloon ? 0 : -ENODEV;
 
+	if (result == 0) {
+		fill_balloon_status(balloon, &status);
+		previous_mib = (uint32_t)(status.target_bytes / BALLOON_PAGE / BALLOON_PAGES_PER_MIB);
+	}
 	if (result == 0 && ask->has_target) {
 		result = balloon_pages(ask->target_mib, &pages, &detail);
 		if (result == 0)
@@ -395,6 +399,7 @@ void worker_ask_balloon(struct worker *worker, const struct message *message)
 
 	(void)virtio_balloon_ask_statistics(balloon); /* for the next time; a guest need not give any */
 	fill_balloon_status(balloon, &status);
+	status.previous_target_mib = previous_mib;
 	child_answer(worker->channel, MESSAGE_BALLOON_STATUS, message->header.request, &status, NULL);
 }
 

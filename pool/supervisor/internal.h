@@ -109,6 +109,8 @@ struct pool_vm {
 	struct slot *slot;
 	enum pool_vm_state state;
 	enum pool_vm_state state_before; /* a busy VM: what it was */
+	uint64_t state_changes;
+	uint64_t balloon_changes;
 	struct pool_vm_callbacks callbacks;
 	const char *stop_reason;
 };

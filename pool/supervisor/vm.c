@@ -12,6 +12,7 @@
 #include "kvm/memory.h"
 #include "pool/supervisor/internal.h"
 
+#define MIB                UINT64_C(1048576)
 #define BALLOON_BYTES_MAX  ((uint64_t)UINT32_MAX * GUEST_MEMORY_PAGE)
 #define CONSOLE_OFFSET_MAX ((uint64_t)INT64_MAX - MESSAGE_CONSOLE_MAX)
 
@@ -43,6 +44,16 @@ enum pool_vm_state pool_vm_state(const struct pool_vm *vm)
 const char *pool_vm_state_name(enum pool_vm_state state)
 {
 	return (unsigned)state < sizeof(state_names) / sizeof(state_names[0]) ? state_names[state] : NULL;
+}
+
+uint64_t pool_vm_state_changes(const struct pool_vm *vm)
+{
+	return vm->state_changes;
+}
+
+uint64_t pool_vm_balloon_changes(const struct pool_vm *vm)
+{
+	return vm->balloon_changes;
 }
 
 const struct machine_shape *pool_vm_shape(const struct pool_vm *vm)
@@ -137,6 +148,7 @@ static bool become_busy(struct pool_vm *vm, struct operation *operation, enum po
 	if (vm->slot->state == SLOT_LEASED && (vm->state == from || vm->state == or_from)) {
 		vm->state_before = vm->state;
 		vm->state = POOL_VM_BUSY;
+		vm->state_changes++;
 		return true;
 	}
 	(void)snprintf(text, sizeof(text), "the VM is %s", pool_vm_state_name(pool_vm_state(vm)));
@@ -293,6 +305,7 @@ void pool_vm_balloon(struct pool_vm *vm, const uint32_t *target_mib,
 		return;
 	}
 	operation->balloon_done = done;
+	vm->balloon_changes += message.has_target;
 	ask(vm, operation, &message, NULL);
 }
 
@@ -360,8 +373,11 @@ static void settle_state(struct pool_vm *vm, const struct operation *operation, 
 /* What a guest says of itself may be anything that its device has room for. */
 static bool balloon_can_be(const struct slot *slot, const struct message_balloon_status *status)
 {
-	return status->target_bytes <= slot->shape->machine.memory_size && status->actual_bytes <= BALLOON_BYTES_MAX &&
-	       status->statistics_ns <= monotonic_ns() && status->statistics_known >> MESSAGE_BALLOON_STATISTICS == 0;
+	uint64_t memory_size = slot->shape->machine.memory_size;
+
+	return status->target_bytes <= memory_size && status->previous_target_mib <= memory_size / MIB &&
+	       status->actual_bytes <= BALLOON_BYTES_MAX && status->statistics_ns <= monotonic_ns() &&
+	       status->statistics_known >> MESSAGE_BALLOON_STATISTICS == 0;
 }
 
 /* Is it an answer that an honest worker could give? */
@@ -477,6 +493,7 @@ void vm_received(struct slot *slot, struct message *message)
 			break;
 		}
 		vm->state = POOL_VM_EXITED;
+		vm->state_changes++;
 		if (callbacks->exited)
 			callbacks->exited(callbacks->opaque, &message->payload.exited);
 		break;

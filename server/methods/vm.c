@@ -77,9 +77,10 @@ void method_vm_info(struct call *call)
 /* ---- pause, resume ---- */
 
 struct guest_change {
-	struct call *call; /* NULL: abandoned; the change goes on */
-	char id[GUEST_ID_SIZE];
+	struct call *call; /* NULL: abandoned; what the worker makes of it is undone then */
+	uint64_t vm;
 	const char *event; /* what subscribers are told */
+	enum undo_kind undo;
 	struct server *server;
 };
 
@@ -94,20 +95,23 @@ static void on_change_abandoned(void *opaque, struct rpc_error *error)
 static void on_changed(void *opaque, const struct pool_result *result)
 {
 	struct guest_change *change = opaque;
-	const struct guest *vm = guest_find(change->server, change->id);
-	struct call *call = change->call;
+	const struct guest *vm = guest_find_number(change->server, change->vm);
 
 	if (result->status == POOL_OK && vm) {
+		const struct undo undo = { .kind = change->undo,
+					   .vm = change->vm,
+					   .change = pool_vm_state_changes(vm->pool_vm) };
+
 		guest_publish(vm, change->event, json_object());
-		if (call)
-			call_reply(call, json_pack("{s:s, s:s}", "vm", vm->id, "state", guest_state_text(vm)));
-	} else if (call) {
-		workers_fail(call, result);
+		call_done(change->server, change->call,
+			  json_pack("{s:s, s:s}", "vm", vm->id, "state", guest_state_text(vm)), &undo);
+	} else if (change->call) {
+		workers_fail(change->call, result);
 	}
 	free(change);
 }
 
-static void change_state(struct call *call, const char *event,
+static void change_state(struct call *call, const char *event, enum undo_kind undo,
 			 void (*ask)(struct pool_vm *vm, pool_vm_done done, void *opaque))
 {
 	const struct guest *vm = guest_of_call(call);
@@ -124,14 +128,15 @@ static void change_state(struct call *call, const char *event,
 	change->call = call;
 	change->server = call->server;
 	change->event = event;
-	(void)guest_id_text(vm->number, change->id);
+	change->undo = undo;
+	change->vm = vm->number;
 	call_on_abandon(call, on_change_abandoned, change);
 	ask(vm->pool_vm, on_changed, change);
 }
 
 void method_vm_pause(struct call *call)
 {
-	change_state(call, "paused", pool_vm_pause);
+	change_state(call, "paused", UNDO_PAUSE, pool_vm_pause);
 }
 
 void method_vm_resume(struct call *call)
@@ -142,12 +147,12 @@ void method_vm_resume(struct call *call)
 		call_fail_with(call, RPC_WRONG_VM_STATE, "%s stands still until its snapshot is published", vm->id);
 		return;
 	}
-	change_state(call, "resumed", pool_vm_resume);
+	change_state(call, "resumed", UNDO_RESUME, pool_vm_resume);
 }
 
 void method_vm_power_button(struct call *call)
 {
-	change_state(call, "power_button", pool_vm_press_power_button);
+	change_state(call, "power_button", UNDO_NOTHING, pool_vm_press_power_button);
 }
 
 /* ---- release, kill ---- */

@@ -22,7 +22,11 @@ static const char *const statistics_names[MESSAGE_BALLOON_STATISTICS] = {
 };
 
 struct asking {
-	struct call *call; /* NULL: abandoned */
+	struct server *server;
+	struct call *call; /* NULL: abandoned; a target that was set is set back then */
+	bool sets_target;
+	uint64_t change; /* see pool_vm_balloon_changes() */
+	uint64_t number;
 	char vm[GUEST_ID_SIZE];
 };
 
@@ -60,18 +64,28 @@ static json_t *age_json(uint64_t at_ns)
 	return json_integer(now_ns > at_ns ? (json_int_t)((now_ns - at_ns) / NANOSECONDS_PER_MS) : 0);
 }
 
+static json_t *status_json(const struct asking *asking, const struct message_balloon_status *status)
+{
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "vm", asking->vm, "target_mib",
+			 number_json(status->target_bytes >> MIB_SHIFT), "actual_mib",
+			 number_json(status->actual_bytes >> MIB_SHIFT), "reported_bytes",
+			 number_json(status->reported_bytes), "statistics", statistics_json(status),
+			 "statistics_age_ms", age_json(status->statistics_ns));
+}
+
 static void on_told(void *opaque, const struct pool_result *result, const struct message_balloon_status *status)
 {
 	struct rpc_error error = RPC_ERROR_INIT;
 	struct asking *asking = opaque;
 	struct call *call = asking->call;
 
-	if (call && result->status == POOL_OK) {
-		call_reply(call, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "vm", asking->vm, "target_mib",
-					   number_json(status->target_bytes >> MIB_SHIFT), "actual_mib",
-					   number_json(status->actual_bytes >> MIB_SHIFT), "reported_bytes",
-					   number_json(status->reported_bytes), "statistics", statistics_json(status),
-					   "statistics_age_ms", age_json(status->statistics_ns)));
+	if (result->status == POOL_OK) {
+		const struct undo undo = { .kind = asking->sets_target ? UNDO_BALLOON : UNDO_NOTHING,
+					   .vm = asking->number,
+					   .change = asking->change,
+					   .target_mib = status->previous_target_mib };
+
+		call_done(asking->server, call, status_json(asking, status), &undo);
 	} else if (call && result->status == POOL_REFUSED && result->reason == REASON_NO_DEVICE) {
 		(void)rpc_error_set_reason(&error, REASON_NO_DEVICE, "%s has no balloon", asking->vm);
 		call_fail(call, &error);
@@ -102,8 +116,12 @@ void method_vm_balloon(struct call *call)
 		return;
 	}
 
+	asking->server = call->server;
 	asking->call = call;
+	asking->sets_target = param_given(call->params, "target_mib");
+	asking->change = pool_vm_balloon_changes(vm->pool_vm) + asking->sets_target;
+	asking->number = vm->number;
 	(void)guest_id_text(vm->number, asking->vm);
 	call_on_abandon(call, on_abandoned, asking);
-	pool_vm_balloon(vm->pool_vm, param_given(call->params, "target_mib") ? &target : NULL, on_told, asking);
+	pool_vm_balloon(vm->pool_vm, asking->sets_target ? &target : NULL, on_told, asking);
 }

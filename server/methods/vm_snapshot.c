@@ -8,8 +8,8 @@
  *	commit   file thread   its images looked at; fsync, rename: the name appears, or stands for what it stood for
  *	record   catalog       for a snapshot with a name
  *
- * A call that is abandoned before the commit leaves nothing behind; from the commit on the snapshot stands, and the
- * answer alone is lost.
+ * A call that fails or is abandoned before the commit leaves nothing behind, and a VM that it paused goes on; from the commit on the
+ * snapshot stands, and the answer alone is lost.
  *
  * What the VM wrote to overlays becomes a part of the snapshot. What it writes in place does not: such a VM must stand still from
  * its snapshot on, or the image would not be the snapshot's any more.
@@ -47,7 +47,9 @@ struct taking {
 	struct devices *devices; /* the VM's, held */
 	json_t *memory;          /* what is remembered of them; NULL: nothing */
 	struct publication publication;
-	bool is_open; /* the publication has begun and not ended */
+	bool is_open;     /* the publication has begun and not ended */
+	bool stands;      /* it was published */
+	struct undo undo; /* of the pause that it left the VM in */
 	struct message_snapshot_done times;
 	struct snapshot_load *load;    /* the files are being read back; else NULL */
 	struct snapshot_loaded loaded; /* descriptors -1 where it does not own them */
@@ -103,6 +105,8 @@ static void on_aborted(void *opaque, int result)
 /* Undo what was begun, then answer with taking->error, if anybody still waits. */
 static void give_up(struct taking *taking)
 {
+	if (!taking->stands)
+		undo_apply(taking->server, &taking->undo);
 	if (!taking->is_open) {
 		finish_failed(taking);
 		return;
@@ -127,8 +131,11 @@ static void on_abandoned(void *opaque, struct rpc_error *error)
 
 	(void)error;
 	taking->call = NULL;
-	if (taking->load)
+	/* What was written need not be read back, and nothing comes of it. Every other step looks when it is over whether it is wanted. */
+	if (taking->load) {
+		undo_apply(taking->server, &taking->undo);
 		snapshot_load_cancel(taking->load);
+	}
 }
 
 /* ---- the answer ---- */
@@ -236,6 +243,7 @@ static void on_committed(void *opaque, int result)
 	struct taking *taking = opaque;
 
 	taking->is_open = false;
+	taking->stands = result == 0;
 	taking->publish_ns += monotonic_ns() - taking->began_ns;
 	if (taking->error.code != RPC_OK)
 		give_up(taking);
@@ -354,6 +362,10 @@ static void on_begun(void *opaque, int result)
 						   .memory_file = taking->publication.files[SNAPSHOT_FILE_MEMORY],
 						   .resume = taking->resume };
 		memcpy(snapshot.overlays, &taking->publication.files[SNAPSHOT_FILE_OVERLAY], sizeof(snapshot.overlays));
+		if (pool_vm_state(vm->pool_vm) == POOL_VM_RUNNING)
+			taking->undo = (struct undo){ .kind = UNDO_PAUSE,
+						      .vm = vm->number,
+						      .change = pool_vm_state_changes(vm->pool_vm) + 1 };
 		pool_vm_snapshot(vm->pool_vm, &snapshot, on_progress, on_written, taking);
 	}
 }

@@ -22,6 +22,7 @@
 #include "server/snapshots.h"
 #include "server/start/private.h"
 #include "server/start/start.h"
+#include "server/undo.h"
 #include "server/workers.h"
 
 static void free_start(struct start *start)
@@ -184,8 +185,10 @@ static void on_started(void *opaque, const struct pool_result *result, struct po
 {
 	struct rpc_error error = RPC_ERROR_INIT;
 	struct start *start = opaque;
+	struct server *server = start->server;
 	struct call *call = start->call;
 	struct guest *vm = start->vm;
+	struct undo undo = { .kind = UNDO_START };
 
 	start->request = NULL;
 	if (result->status != POOL_OK) {
@@ -199,10 +202,8 @@ static void on_started(void *opaque, const struct pool_result *result, struct po
 	guest_begin(start->vm, pool_vm, started, call ? call->origin.connection : NULL);
 	start->vm = NULL;
 	free_start(start);
-	if (call)
-		call_reply(call, started_json(vm, started, call->received_ns));
-	else
-		pool_vm_stop(pool_vm, true, "client_disconnected");
+	undo.vm = vm->number;
+	call_done(server, call, call ? started_json(vm, started, call->received_ns) : NULL, &undo);
 }
 
 /* ---- devices, files, pool ---- */

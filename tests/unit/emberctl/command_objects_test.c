@@ -21,6 +21,7 @@ static const struct param params[] = {
 static const struct method method = {
 	.name = "vm.start",
 	.role = ROLE_RUN,
+	.cancel = METHOD_CANCEL_DROPPED,
 	.summary = "Start",
 	.params = params,
 };

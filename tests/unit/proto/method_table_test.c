@@ -66,6 +66,8 @@ Test(method_table, every_method_and_parameter_is_documented)
 		cr_assert_neq(method->summary[strlen(method->summary) - 1], '.', "%s", method->name);
 		cr_assert(method->result_description && method->result_description[0], "%s", method->name);
 		cr_assert(method->role >= ROLE_OBSERVE && method->role <= ROLE_ADMIN, "%s", method->name);
+		cr_assert(method->cancel >= METHOD_CANCEL_DROPPED && method->cancel <= METHOD_CANCEL_STANDS,
+			  "%s does not say what becomes of it when it is cancelled", method->name);
 		for (size_t i = 0; (param = method_param(method, i)); i++) {
 			cr_assert(param->description && param->description[0], "%s %s", method->name, param->name);
 			cr_assert_neq(param->description[strlen(param->description) - 1], '.', "%s %s", method->name,

@@ -134,8 +134,9 @@ Test(kernel_store, entries_lead_to_files)
 
 static struct rpc_error answered;
 
-static void take_answer(void *opaque, const json_t *result, const struct rpc_error *error)
+static void take_answer(void *opaque, const json_t *result, const struct rpc_error *error, const struct undo *undo)
 {
+	(void)undo;
 	(void)opaque;
 	cr_assert_null(result);
 	answered = *error;
