@@ -120,10 +120,16 @@ const struct message_host *pool_host(const struct pool *pool);
 void pool_set_limits(struct pool *pool, const struct pool_options *options);
 
 /*
- * Set a shape's targets; the pool refills or retires towards them. Returns 0 or -EINVAL (detail: the field), -ENOSPC (too many shapes).
+ * Set a shape's targets; the pool refills or retires towards them. A max of 0 forgets the shape: nothing is kept warm for it, and when its
+ * last worker has gone it is as if nobody had configured it.
+ *
+ * Returns 0, -EINVAL (detail: the field), -ENOSPC (too many shapes are configured; detail says so) or -ENOMEM.
  */
 int pool_configure(struct pool *pool, const struct machine_shape *shape, const struct pool_shape_limits *limits,
 		   struct error_detail *detail);
+
+/* The shape is as if a request had brought it: default_limits are its targets from here on. */
+void pool_unconfigure(struct pool *pool, const struct machine_shape *shape);
 
 /*
  * Kill every worker, the loader and the zygote. Requests, loads and operations in progress end with POOL_SHUTTING_DOWN, VMs with

@@ -85,7 +85,9 @@ const struct param params_pool_configure[] = {
 	{ .name = "max",
 	  .type = PARAM_INT,
 	  .maximum = 1024,
-	  .description = "Workers altogether, those that run VMs included; absent: as it is" },
+	  .description =
+		  "Workers altogether, those that run VMs included; absent: as it is; 0: forget the shape, whose "
+		  "limits are those of pool.unconfigured then" },
 	{ .name = "refill_concurrency",
 	  .type = PARAM_INT,
 	  .minimum = 1,

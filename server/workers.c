@@ -161,7 +161,7 @@ void workers_configure(struct server *server, const struct config_shapes *before
 		const struct machine_shape shape = form_shape(&before->items[i]);
 
 		if (!is_configured(&server->config.shapes, &before->items[i]))
-			(void)pool_configure(server->pool, &shape, &options.default_limits, &detail);
+			pool_unconfigure(server->pool, &shape);
 	}
 	if (configure_shapes(server, &detail))
 		log_error("shape not configured", log_text("detail", detail.text));

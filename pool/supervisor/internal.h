@@ -12,7 +12,7 @@
 #include "pool/pool.h"
 
 #define POOL_SLOTS_MAX        4096 /* rows of the slot table: workers_max and those that are still being reaped */
-#define POOL_SHAPES_MAX       64
+#define POOL_SHAPES_MAX       64 /* rows of shapes that are configured, and as many before idle ones make room for new ones */
 #define POOL_OPERATIONS_MAX   32 /* unanswered messages a worker may have */
 #define POOL_BACKOFF_MIN_MS   100
 #define POOL_BACKOFF_MAX_MS   30000
@@ -75,18 +75,24 @@ struct process {
 };
 
 struct shape {
+	TAILQ_ENTRY(shape) link;
 	struct machine_shape machine;
 	struct pool_shape_limits limits;
-	bool configured; /* by pool_configure(), else brought by a request */
+	bool configured;  /* by pool_configure(), else brought by a request */
+	bool retired;     /* its row goes with its last worker and request, unless a request brings it again */
+	uint64_t used_at; /* which use of any shape was the last one of this: the least was unused longest */
 	uint32_t counts[SLOT_STATE_COUNT];
 	uint32_t queued;
 	uint32_t waiting; /* of them those that any warm slot can serve: all but cold starts */
+	uint32_t passed;  /* of these, how many the balancing in progress has come to */
 	uint64_t failures;
 	uint32_t consecutive_failures;
 	uint64_t backoff_until_ns; /* 0: none */
 	uint64_t build_ns;         /* how long builds took lately: a moving average; 0: none yet */
 	char last_failure[MESSAGE_TEXT_MAX];
 };
+
+TAILQ_HEAD(shape_list, shape);
 
 struct slot {
 	enum slot_state state;
@@ -157,8 +163,9 @@ struct pool {
 	uint32_t slots_used; /* rows that have ever been used: scans stop here */
 	uint32_t next_worker;
 	uint32_t counts[SLOT_STATE_COUNT]; /* of all shapes */
+	struct shape_list shapes;
 	uint32_t shape_count;
-	struct shape shapes[POOL_SHAPES_MAX];
+	uint64_t shape_uses;
 
 	struct request_list queue;
 	uint32_t queue_length;
@@ -178,7 +185,13 @@ struct timeval pool_timeval(uint64_t nanoseconds);
 /* pool.c */
 void pool_report(struct pool *pool, const struct pool_event *event);
 void pool_deliver_soon(struct pool *pool);
-struct shape *pool_shape_of(struct pool *pool, const struct machine_shape *machine);
+
+/* shapes.c */
+/* The row of a shape that a request brings, made where there is none. NULL: out of memory. */
+struct shape *shape_use(struct pool *pool, const struct machine_shape *machine);
+void shapes_set_default_limits(struct pool *pool);
+void shapes_sweep(struct pool *pool);    /* free the rows of retired shapes that nothing uses any more */
+void shapes_free_all(struct pool *pool); /* no slot and no request has one any more */
 
 /* process.c: channel, pidfd and stopping of any child */
 /*

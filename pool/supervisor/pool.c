@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool as a whole: its start, its shapes, what it tells of itself, its end.
+ * The pool as a whole: its start, what it tells of itself, its end.
  */
 #include "pool/pool.h"
 
@@ -122,6 +122,7 @@ int pool_new(const struct pool_options *options, struct pool **ret_pool, struct 
 	pool->loader = (struct process){ .pool = pool, .channel = -1, .pidfd = -1 };
 	TAILQ_INIT(&pool->loader.operations);
 	TAILQ_INIT(&pool->loads);
+	TAILQ_INIT(&pool->shapes);
 	TAILQ_INIT(&pool->queue);
 	TAILQ_INIT(&pool->finished);
 	TAILQ_INIT(&pool->completed);
@@ -155,97 +156,8 @@ void pool_set_limits(struct pool *pool, const struct pool_options *options)
 	pool->options.reply_timeout_ms = options->reply_timeout_ms;
 	pool->options.stop_grace_ms = options->stop_grace_ms;
 	pool->options.default_limits = options->default_limits;
-	for (uint32_t i = 0; i < pool->shape_count; i++) {
-		if (!pool->shapes[i].configured)
-			pool->shapes[i].limits = options->default_limits;
-	}
+	shapes_set_default_limits(pool);
 	pool_balance_soon(pool);
-}
-
-/* A row that nobody configured and nobody uses can be given to another shape. */
-static bool is_idle(const struct shape *shape)
-{
-	if (shape->configured || shape->queued > 0)
-		return false;
-	for (int state = SLOT_FORKING; state < SLOT_STATE_COUNT; state++) {
-		if (shape->counts[state] > 0)
-			return false;
-	}
-	return true;
-}
-
-/* The row of a shape, made where it is new; NULL where all rows are in use. */
-struct shape *pool_shape_of(struct pool *pool, const struct machine_shape *machine)
-{
-	struct shape *row = NULL;
-
-	for (uint32_t i = 0; i < pool->shape_count; i++) {
-		if (machine_shape_equal(&pool->shapes[i].machine, machine))
-			return &pool->shapes[i];
-	}
-	if (pool->shape_count < POOL_SHAPES_MAX)
-		row = &pool->shapes[pool->shape_count++];
-	for (uint32_t i = 0; i < pool->shape_count && !row; i++) {
-		if (is_idle(&pool->shapes[i]))
-			row = &pool->shapes[i];
-	}
-	if (row)
-		*row = (struct shape){ .machine = *machine, .limits = pool->options.default_limits };
-	return row;
-}
-
-int pool_configure(struct pool *pool, const struct machine_shape *machine, const struct pool_shape_limits *limits,
-		   struct error_detail *detail)
-{
-	struct shape *shape;
-	int result;
-
-	result = machine_shape_check(machine, detail);
-	if (result < 0)
-		return result;
-	if (limits->max < limits->min) {
-		error_detail_set(detail, "max: %u is less than min, which is %u", limits->max, limits->min);
-		return -EINVAL;
-	}
-	if (limits->refill_concurrency < 1) {
-		error_detail_set(detail, "refill_concurrency: must be at least 1");
-		return -EINVAL;
-	}
-	shape = pool_shape_of(pool, machine);
-	if (!shape) {
-		error_detail_set(detail, "more than %d shapes", POOL_SHAPES_MAX);
-		return -ENOSPC;
-	}
-
-	shape->limits = *limits;
-	shape->configured = true;
-	pool_balance_soon(pool);
-	return 0;
-}
-
-void pool_each_shape(struct pool *pool, void (*visit)(void *opaque, const struct pool_shape_status *status),
-		     void *opaque)
-{
-	uint64_t now = monotonic_ns();
-
-	for (uint32_t i = 0; i < pool->shape_count; i++) {
-		const struct shape *shape = &pool->shapes[i];
-		struct pool_shape_status status = {
-			.shape = shape->machine,
-			.limits = shape->limits,
-			.warm = shape->counts[SLOT_WARM],
-			.building = shape->counts[SLOT_FORKING] + shape->counts[SLOT_BUILDING],
-			.leased = shape->counts[SLOT_STARTING] + shape->counts[SLOT_LEASED],
-			.stopping = shape->counts[SLOT_STOPPING],
-			.queued = shape->queued,
-			.failures = shape->failures,
-			.last_failure = shape->last_failure,
-		};
-
-		if (shape->backoff_until_ns > now)
-			status.backoff_ms = (uint32_t)((shape->backoff_until_ns - now) / 1000000);
-		visit(opaque, &status);
-	}
 }
 
 void pool_each_worker(struct pool *pool, void (*visit)(void *opaque, const struct pool_worker_status *status),
@@ -322,6 +234,7 @@ struct pool *pool_free(struct pool *pool)
 	while (!TAILQ_EMPTY(&pool->finished) || !TAILQ_EMPTY(&pool->completed))
 		deliver_all(pool);
 
+	shapes_free_all(pool);
 	free_event(pool->deliver);
 	free_event(pool->balance);
 	free_event(pool->backoff);

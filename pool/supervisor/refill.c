@@ -109,11 +109,15 @@ static uint32_t unreserved_building(struct pool *pool, const struct shape *shape
 /* A warm slot of any shape that is nobody's yet, or NULL. */
 static struct slot *find_idle(struct pool *pool)
 {
-	struct slot *slot = NULL;
+	const struct shape *shape;
+	struct slot *slot;
 
-	for (uint32_t i = 0; i < pool->shape_count && !slot; i++)
-		slot = find_warm(pool, &pool->shapes[i]);
-	return slot;
+	TAILQ_FOREACH(shape, &pool->shapes, link) {
+		slot = find_warm(pool, shape);
+		if (slot)
+			return slot;
+	}
+	return NULL;
 }
 
 /* Ask for a worker for a request that waits. An idle one that takes up the room goes: it serves nobody. */
@@ -133,12 +137,8 @@ static struct slot *grow_for_request(struct pool *pool, struct shape *shape, str
 	return is_full(pool, shape) ? NULL : grow(pool, shape, request);
 }
 
-/*
- * Give a queued request what there is, or see to it that a worker is built for it before anybody who came later has one.
- *
- * waiting  how many before it wait for a warm slot of its shape; one more where it does, too
- */
-static void serve(struct pool *pool, struct pool_request *request, uint32_t *waiting)
+/* Give a queued request what there is, or see to it that a worker is built for it before anybody who came later has one. */
+static void serve(struct pool *pool, struct pool_request *request)
 {
 	struct slot *slot;
 
@@ -156,8 +156,8 @@ static void serve(struct pool *pool, struct pool_request *request, uint32_t *wai
 		if (request_begin(request, slot))
 			return;
 	}
-	(*waiting)++;
-	if (unreserved_building(pool, request->shape) < *waiting)
+	request->shape->passed++;
+	if (unreserved_building(pool, request->shape) < request->shape->passed)
 		(void)grow_for_request(pool, request->shape, NULL);
 }
 
@@ -191,12 +191,11 @@ static void balance_shape(struct pool *pool, struct shape *shape)
 static void schedule_backoff(struct pool *pool)
 {
 	uint64_t now = monotonic_ns();
+	const struct shape *shape;
 
-	for (uint32_t i = 0; i < pool->shape_count; i++) {
-		uint64_t until = pool->shapes[i].backoff_until_ns;
-
-		if (until > now)
-			balance_again(pool, until - now);
+	TAILQ_FOREACH(shape, &pool->shapes, link) {
+		if (shape->backoff_until_ns > now)
+			balance_again(pool, shape->backoff_until_ns - now);
 	}
 }
 
@@ -204,19 +203,22 @@ void pool_balance_now(int fd, short events, void *opaque)
 {
 	struct pool *pool = opaque;
 	struct pool_request *request, *next;
-	uint32_t waiting[POOL_SHAPES_MAX] = { 0 };
+	struct shape *shape;
 
 	(void)fd;
 	(void)events;
 	if (pool->stopping)
 		return;
 
+	TAILQ_FOREACH(shape, &pool->shapes, link)
+		shape->passed = 0;
 	for (request = TAILQ_FIRST(&pool->queue); request; request = next) {
 		next = TAILQ_NEXT(request, link);
-		serve(pool, request, &waiting[request->shape - pool->shapes]);
+		serve(pool, request);
 	}
-	for (uint32_t i = 0; i < pool->shape_count; i++)
-		balance_shape(pool, &pool->shapes[i]);
+	TAILQ_FOREACH(shape, &pool->shapes, link)
+		balance_shape(pool, shape);
+	shapes_sweep(pool);
 	schedule_backoff(pool);
 }
 
@@ -267,10 +269,9 @@ uint32_t pool_retry_after_ms(const struct pool *pool, const struct machine_shape
 {
 	uint64_t now = monotonic_ns();
 	uint64_t wait_ns = BUILD_GUESS_NS;
+	const struct shape *shape;
 
-	for (uint32_t i = 0; i < pool->shape_count; i++) {
-		const struct shape *shape = &pool->shapes[i];
-
+	TAILQ_FOREACH(shape, &pool->shapes, link) {
 		if (!machine_shape_equal(&shape->machine, machine))
 			continue;
 		if (shape->build_ns != 0)

@@ -297,13 +297,14 @@ struct pool_request *pool_vm_start(struct pool *pool, const struct pool_start *s
 	}
 
 	result = start_copy(start, &request->start);
-	request->shape = pool_shape_of(pool, &start->shape);
+	if (result == 0)
+		request->shape = shape_use(pool, &start->shape);
 	if (result < 0)
 		request_fail_later(request, POOL_EXHAUSTED, result,
 				   result == -ENOMEM ? "no memory is left for another VM"
 						     : "no file descriptor is left for another VM");
 	else if (!request->shape)
-		request_fail_later(request, POOL_EXHAUSTED, -ENOSPC, "too many shapes are in use");
+		request_fail_later(request, POOL_EXHAUSTED, -ENOMEM, "no memory is left for another shape");
 	else
 		place(request);
 	return request;

@@ -108,6 +108,8 @@ void method_pool_configure(struct call *call)
 
 	failed = limits.min > limits.max ? -EINVAL : pool_configure(pool, &search.shape, &limits, &detail);
 	if (!failed) {
+		/* One that is forgotten and has no worker left has no row. */
+		search.status = (struct pool_shape_status){ .shape = search.shape, .limits = limits };
 		pool_each_shape(pool, match_shape, &search);
 		call_reply(call, shape_row(&search.status));
 		return;
@@ -117,6 +119,8 @@ void method_pool_configure(struct call *call)
 		(void)rpc_error_set_field(&error, "min", "min (%u) must not be above max (%u)", limits.min, limits.max);
 	else if (failed == -ENOSPC)
 		(void)rpc_error_set(&error, RPC_RESOURCE_EXHAUSTED, "%s", detail.text);
+	else if (failed == -ENOMEM)
+		(void)rpc_error_set(&error, RPC_INTERNAL, "the daemon is out of memory");
 	else
 		(void)rpc_error_set(&error, RPC_INVALID_PARAMS, "%s", detail.text);
 	call_fail(call, &error);

@@ -3,6 +3,7 @@
  * The pool's targets and bounds: what is kept warm, what waits, what is refused, and with which advice.
  */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,115 @@ Test(pool_limits, targets_that_cannot_be)
 	refused(client, RPC_INVALID_PARAMS, "refill_concurrency", "pool.configure", "{s:i, s:i, s:i}", "vcpus", 1,
 		"memory_mib", 8, "refill_concurrency", 0);
 	refused(client, RPC_INVALID_PARAMS, "memory_mib", "pool.configure", "{s:i}", "vcpus", 1);
+	stop();
+}
+
+#define SHAPES_MAX 64 /* that may be configured at one time */
+
+static void configure(int memory_mib, int min, int max)
+{
+	perform(client, "pool.configure", "{s:i, s:i, s:i, s:i}", "vcpus", 1, "memory_mib", memory_mib, "min", min,
+		"max", max);
+}
+
+/* A VM of this shape can be had. */
+static void boot_and_release(int memory_mib)
+{
+	struct guest guest;
+
+	guest_boot(&guest, client, 1, memory_mib);
+	guest_release(&guest);
+}
+
+static bool is_listed(const char *shape)
+{
+	json_t *row = row_of(shape);
+
+	json_decref(row);
+	return row != NULL;
+}
+
+Test(pool_limits, shapes_that_are_forgotten_make_room_for_others)
+{
+	int i;
+
+	start_with(NULL);
+	pool_settle(client, 0, 0);
+	for (i = 0; i < SHAPES_MAX; i++)
+		configure(16 + i, 0, 4);
+	refused(client, RPC_RESOURCE_EXHAUSTED, NULL, "pool.configure", "{s:i, s:i, s:i}", "vcpus", 1, "memory_mib",
+		200, "max", 4);
+	/* A request is not refused for its shape. */
+	boot_and_release(200);
+
+	for (i = 0; i < SHAPES_MAX; i++)
+		configure(16 + i, 0, 0);
+	pool_settle(client, 0, 0);
+	cr_expect(!is_listed("1x16-host"));
+	for (i = 0; i < SHAPES_MAX; i++)
+		configure(300 + i, 0, 4);
+	boot_and_release(16);
+	stop();
+}
+
+Test(pool_limits, a_shape_that_runs_is_forgotten_with_its_last_vm)
+{
+	struct guest guest;
+
+	start_with(NULL);
+	configure(GUEST_MIB, 1, 4);
+	pool_settle(client, 1, 0);
+	guest_boot(&guest, client, 1, GUEST_MIB);
+	configure(GUEST_MIB, 0, 0);
+	pool_settle(client, 0, 1);
+	cr_expect(is_listed("1x8-host"));
+	guest_release(&guest);
+	pool_settle(client, 0, 0);
+	cr_expect(!is_listed("1x8-host"));
+	stop();
+}
+
+#define CONFIGURED 32 /* shapes that one configuration may have */
+
+/* The configuration has so many shapes, of memory_mib and more, from now on. */
+static void reload_with_shapes(int memory_mib, size_t reloads)
+{
+	json_t *shapes = json_array(), *overrides = json_pack("{s:{s:o}}", "pool", "shapes", shapes);
+	char *text;
+	int i;
+
+	for (i = 0; i < CONFIGURED; i++)
+		(void)json_array_append_new(
+			shapes, json_pack("{s:i, s:i, s:i}", "vcpus", 1, "memory_mib", memory_mib + i, "min", 0));
+	text = json_dumps(overrides, 0);
+	daemon_write_config(&daemon_under_test, text);
+	daemon_signal(&daemon_under_test, SIGHUP);
+	daemon_wait_log_count(&daemon_under_test, "configuration reloaded", reloads);
+	free(text);
+	json_decref(overrides);
+}
+
+Test(pool_limits, shapes_of_a_former_configuration_make_room)
+{
+	start_with(NULL);
+	reload_with_shapes(100, 1);
+	reload_with_shapes(200, 2);
+	reload_with_shapes(300, 3);
+	configure(16, 0, 4);
+	configure(17, 0, 4);
+	stop();
+}
+
+Test(pool_limits, shapes_that_nobody_uses_make_room_for_new_ones)
+{
+	int i;
+
+	start_with("{\"pool\": {\"shapes\": [], \"unconfigured\": {\"min\": 1, \"max\": 4}}}");
+	for (i = 0; i < SHAPES_MAX + 4; i++)
+		boot_and_release(16 + i);
+	pool_settle(client, SHAPES_MAX, 0);
+	cr_expect(!is_listed("1x16-host"));
+	cr_expect(is_listed("1x83-host"));
 	stop();
 }
 
