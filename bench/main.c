@@ -5,6 +5,7 @@
 #include "bench/load.h"
 #include "bench/options.h"
 #include "bench/report.h"
+#include "signals/signals.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -91,6 +92,7 @@ int main(int argc, char **argv)
 	struct options options;
 	enum exit_status status;
 
+	signals_prepare(SIGNALS_OF_COMMAND);
 	if (options_parse(argc, argv, socket_path, &options, detail) < 0) {
 		fprintf(stderr, "ember-bench: %s\n", detail);
 		return STATUS_USAGE;

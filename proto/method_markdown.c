@@ -7,6 +7,7 @@
 #include "proto/cleanup.h"
 #include "proto/param_document.h"
 #include "proto/param_value.h"
+#include "proto/reason.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -183,6 +184,20 @@ static void write_codes(const struct method *methods, size_t method_count, FILE 
 			      codes[i].reason ? "`" : "", codes[i].retry_ms >= 0 ? "yes" : "", codes[i].meaning);
 }
 
+static void write_reasons(const struct method *methods, size_t method_count, FILE *out)
+{
+	(void)methods;
+	(void)method_count;
+	(void)fputs("| `data.reason` | `data.status` | `retry_after_ms` | meaning |\n| --- | --- | --- | --- |\n", out);
+	for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
+		const struct reason_info *info = reason_info((enum reason)i);
+
+		if (info->name)
+			(void)fprintf(out, "| `%s` | `%s` | %s | %s |\n", info->name, rpc_code_info(info->code)->status,
+				      info->retry_ms >= 0 ? "yes" : "", info->text);
+	}
+}
+
 /* ---- texts ---- */
 
 typedef void write_tables(const struct method *methods, size_t count, FILE *out);
@@ -221,4 +236,9 @@ int param_object_markdown(const struct method *methods, size_t count, char **ret
 int rpc_code_markdown(char **ret_text)
 {
 	return write_text(write_codes, NULL, 0, ret_text);
+}
+
+int reason_markdown(char **ret_text)
+{
+	return write_text(write_reasons, NULL, 0, ret_text);
 }

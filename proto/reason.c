@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,34 +201,4 @@ int rpc_error_set_errno(struct rpc_error *error, enum reason_deed deed, int numb
 		text = strerrordesc_np(-number);
 
 	return rpc_error_set_reason(error, reason_of_errno(deed, number), "%s", text ? text : "unknown error");
-}
-
-/* ---- for documents ---- */
-
-int reason_markdown(char **ret_text)
-{
-	char *text = NULL;
-	size_t size = 0;
-	bool failed;
-	FILE *out = open_memstream(&text, &size);
-
-	if (!out)
-		return -ENOMEM;
-
-	(void)fputs("| `data.reason` | `data.status` | `retry_after_ms` | meaning |\n| --- | --- | --- | --- |\n", out);
-	for (size_t i = 0; i < REASON_COUNT; i++) {
-		const struct rpc_code_info *code = rpc_code_info(reasons[i].code);
-
-		if (reasons[i].name)
-			(void)fprintf(out, "| `%s` | `%s` | %s | %s |\n", reasons[i].name, code->status,
-				      reasons[i].retry_ms >= 0 ? "yes" : "", reasons[i].text);
-	}
-	failed = ferror(out) != 0;
-	if (fclose(out) != 0 || failed) {
-		free(text);
-		return -ENOMEM;
-	}
-
-	*ret_text = text;
-	return 0;
 }

@@ -7,18 +7,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "pool/pool.h"
 #include "server/dispatch.h"
 #include "server/log.h"
 #include "server/options.h"
+#include "server/process_limits.h"
 #include "server/server.h"
+#include "signals/signals.h"
 
 static void print_report(void *opaque, const char *path, const char *message)
 {
@@ -40,17 +40,6 @@ static int open_standard_files(void)
 	return 0;
 }
 
-/* A connection, a worker and a snapshot each take descriptors: as many as the system lets us have. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static int serve(const struct config *config, const struct options *options)
 {
 	struct error_detail detail = { "" };
@@ -58,8 +47,7 @@ static int serve(const struct config *config, const struct options *options)
 	int error;
 
 	log_configure((enum log_level)config->log_level, (enum log_format)config->log_format);
-	(void)signal(SIGPIPE, SIG_IGN);
-	raise_file_limit();
+	process_limits_raise(config);
 
 	error = dispatch_check(&detail);
 	if (!error)
@@ -86,6 +74,7 @@ int main(int argc, char **argv)
 	/* The pool's zygote is this program, too. */
 	if (argc > 1 && !strcmp(argv[1], pool_zygote_argument))
 		return pool_zygote_main(argc, argv);
+	signals_prepare(SIGNALS_OF_DAEMON);
 	if (open_standard_files())
 		return EXIT_FAILURE;
 	if (options_parse(argc, argv, &options))

@@ -19,6 +19,7 @@
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/server.h"
+#include "signals/signals.h"
 
 #define FLUSH_INTERVAL_MS 10
 #define FLUSH_ROUNDS      100
@@ -177,7 +178,8 @@ int server_lifecycle_init(struct server *server)
 	LIST_INIT(&server->drains);
 	server->signals[0] = evsignal_new(base, SIGTERM, on_termination, server);
 	server->signals[1] = evsignal_new(base, SIGINT, on_termination, server);
-	server->signals[2] = evsignal_new(base, SIGHUP, on_hangup, server);
+	server->signals[2] = evsignal_new(base, SIGQUIT, on_termination, server);
+	server->signals[3] = evsignal_new(base, SIGHUP, on_hangup, server);
 	server->drain_check = event_new(base, -1, 0, on_drain_check, server);
 	server->drain_timeout = event_new(base, -1, 0, on_drain_timeout, server);
 	server->stop = event_new(base, -1, 0, on_stop, server);
@@ -188,14 +190,15 @@ int server_lifecycle_init(struct server *server)
 	for (size_t i = 0; i < sizeof(server->signals) / sizeof(server->signals[0]); i++)
 		if (!server->signals[i] || event_add(server->signals[i], NULL))
 			return -ENOMEM;
+	signals_unblock();
 	return 0;
 }
 
 void server_lifecycle_free(struct server *server)
 {
-	struct event *const own[] = { server->signals[0],  server->signals[1],    server->signals[2],
-				      server->drain_check, server->drain_timeout, server->stop,
-				      server->flush };
+	struct event *const own[] = { server->signals[0], server->signals[1],  server->signals[2],
+				      server->signals[3], server->drain_check, server->drain_timeout,
+				      server->stop,       server->flush };
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		if (own[i])

@@ -8,7 +8,8 @@
  *
  * A line never grows past LOG_LINE_MAX: each piece is appended whole or not at all, with room reserved for the closing
  * mark. A pipe that polls writable takes PIPE_BUF bytes without blocking (pipe(7)), so a reader that has
- * stopped costs lines, never the event loop's time.
+ * stopped costs lines, never the event loop's time. Nor does a file that takes no more (ENOSPC, EFBIG): its lines are counted, and
+ * told of when there is room again.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -39,6 +40,7 @@ static const char *const level_names[] = { "debug", "info", "warning", "error" }
 static enum log_level configured_level = LOG_LEVEL_INFO;
 static enum log_format configured_format = LOG_FORMAT_AUTO;
 static uint64_t dropped_line_count;
+static bool line_is_torn; /* a file that has become full took the beginning of a line */
 
 static bool append_bytes(struct line *line, const char *bytes, size_t length)
 {
@@ -268,8 +270,10 @@ void log_write(enum log_level level, const char *message, const struct log_field
 {
 	struct pollfd writable = { .fd = STDERR_FILENO, .events = POLLOUT };
 	enum log_format format = configured_format;
-	char line[LOG_LINE_MAX];
+	char line[1 + LOG_LINE_MAX]; /* after room for the end of a line that was cut */
+	const char *start = line + !line_is_torn;
 	struct timespec now;
+	ssize_t written;
 	size_t length;
 
 	if (level < configured_level)
@@ -278,14 +282,21 @@ void log_write(enum log_level level, const char *message, const struct log_field
 	if (format == LOG_FORMAT_AUTO)
 		format = isatty(STDERR_FILENO) ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	length = log_form_line(line, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, format, level, message, fields,
+	line[0] = '\n';
+	length = log_form_line(line + 1, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, format, level, message, fields,
 			       dropped_line_count);
 
-	if (poll(&writable, 1, 0) != 1 || !(writable.revents & POLLOUT) ||
-	    write(STDERR_FILENO, line, length) != (ssize_t)length)
-		dropped_line_count++;
-	else
+	length += line_is_torn;
+	written = poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT) ? write(STDERR_FILENO, start, length) : -1;
+	if (written == (ssize_t)length) {
 		dropped_line_count = 0;
+		line_is_torn = false;
+		return;
+	}
+	dropped_line_count++;
+	/* Only the line end of what was cut before may have got through. */
+	if (written > 0)
+		line_is_torn = !(line_is_torn && written == 1);
 }
 
 bool log_limit_allows(struct log_limit *limit, uint64_t now_ns, uint64_t *ret_left_out)

@@ -3,11 +3,13 @@
  * SIGHUP: the configuration is read again on the file thread, and applied in the loop.
  *
  * A configuration with any error is not applied at all. What cannot change while the daemon runs is reported, and the
- * rest is applied.
+ * rest is applied. A signal that comes while the file is being read may be about a later one, so it is read once more:
+ * the last configuration is in force in the end.
  */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "server/clock.h"
 #include "server/file_thread.h"
 #include "server/http.h"
 #include "server/log.h"
@@ -16,6 +18,7 @@
 #include "server/workers.h"
 
 #define REPORTS_MAX 16
+#define RETRY_MS    100
 
 struct reload {
 	struct server *server;
@@ -87,7 +90,31 @@ static void on_loaded(void *opaque, int result)
 		apply(server, &reload->wanted);
 	free(reload);
 	server->reloading = false;
-	(void)notify_send("READY=1");
+	if (server->reload_again)
+		server_reload(server);
+	else
+		(void)notify_send("READY=1");
+}
+
+static void on_retry(evutil_socket_t fd, short events, void *opaque)
+{
+	struct server *server = opaque;
+
+	(void)fd;
+	(void)events;
+	if (server->reload_again && !server->reloading && server->state != SERVER_STOPPING)
+		server_reload(server);
+}
+
+/* It could not be begun: later, until it can. */
+static void retry(struct server *server, int error)
+{
+	const struct timeval delay = clock_timeval(RETRY_MS);
+
+	server->reload_again = true;
+	log_error("configuration not reloaded yet", log_errno(error));
+	if (event_base_once(server->base, -1, EV_TIMEOUT, on_retry, server, &delay))
+		log_error("configuration not reloaded", log_errno(ENOMEM));
 }
 
 void server_reload(struct server *server)
@@ -96,12 +123,13 @@ void server_reload(struct server *server)
 	int error;
 
 	if (server->reloading) {
-		log_warning("configuration is being reloaded already");
+		server->reload_again = true;
 		return;
 	}
+	server->reload_again = false;
 	reload = calloc(1, sizeof(*reload));
 	if (!reload) {
-		log_error("configuration not reloaded", log_errno(ENOMEM));
+		retry(server, ENOMEM);
 		return;
 	}
 
@@ -109,8 +137,8 @@ void server_reload(struct server *server)
 	(void)notify_reloading();
 	error = file_thread_submit(server->files, load, on_loaded, reload);
 	if (error) {
-		log_error("configuration not reloaded", log_errno(error));
 		free(reload);
+		retry(server, error);
 		return;
 	}
 	server->reloading = true;

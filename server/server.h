@@ -66,7 +66,8 @@ struct server {
 	struct server_drain signal_drain; /* on the list once SIGTERM came */
 	bool signal_draining;
 	bool reloading;
-	struct event *signals[3];
+	bool reload_again; /* asked for while one was in progress, or could not be begun */
+	struct event *signals[4];
 	struct event *drain_check; /* activated by hand */
 	struct event *drain_timeout;
 	struct event *stop; /* activated by hand */

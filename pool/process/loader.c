@@ -129,7 +129,7 @@ static int check_memory(const struct child_setup *setup, const struct message *m
 }
 
 static int load(const struct child_setup *setup, const struct message *message, int *ret_file,
-		struct message_loaded *ret_loaded, struct error_detail *detail)
+		struct message_loaded *ret_loaded, enum reason_deed *ret_deed, struct error_detail *detail)
 {
 	cleanup_free struct memory_checksums *checksums = calloc(1, sizeof(*checksums));
 	cleanup_close int file = -1;
@@ -137,11 +137,15 @@ static int load(const struct child_setup *setup, const struct message *message, 
 	struct stat status;
 	int result;
 
+	*ret_deed = DEED_CAPTURE;
 	if (!checksums)
 		return -ENOMEM;
 	result = make_state(&file, &state);
-	if (!state)
+	if (!state) {
+		error_detail_set(detail, "no memory file for the state: %s", strerrordesc_np(-result));
 		return result;
+	}
+	*ret_deed = DEED_LOAD_SNAPSHOT;
 	result = parse(setup, message->fds[0], state, checksums, ret_loaded, detail);
 	(void)munmap(state, sizeof(*state));
 	if (result == 0)
@@ -162,11 +166,12 @@ static void serve_load(const struct child_setup *setup, const struct message *me
 	struct error_detail detail = { "" };
 	struct message_loaded loaded = { 0 };
 	cleanup_close int file = -1;
+	enum reason_deed deed;
 	int result;
 
-	result = load(setup, message, &file, &loaded, &detail);
+	result = load(setup, message, &file, &loaded, &deed, &detail);
 	if (result < 0)
-		child_refuse(setup->channel, message->header.request, DEED_LOAD_SNAPSHOT, result, detail.text);
+		child_refuse(setup->channel, message->header.request, deed, result, detail.text);
 	else
 		child_answer(setup->channel, MESSAGE_LOADED, message->header.request, &loaded, &file);
 }
@@ -175,10 +180,11 @@ static void serve_kernel_load(const struct child_setup *setup, const struct mess
 {
 	struct error_detail detail = { "" };
 	struct message_kernel_loaded loaded = { 0 };
-	int result = loader_load_kernel(setup, message, &loaded, &detail);
+	enum reason_deed deed;
+	int result = loader_load_kernel(setup, message, &loaded, &deed, &detail);
 
 	if (result < 0)
-		child_refuse(setup->channel, message->header.request, DEED_LOAD_KERNEL, result, detail.text);
+		child_refuse(setup->channel, message->header.request, deed, result, detail.text);
 	else
 		child_answer(setup->channel, MESSAGE_KERNEL_LOADED, message->header.request, &loaded, NULL);
 }

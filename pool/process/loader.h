@@ -8,6 +8,7 @@
 #include "kvm/error_detail.h"
 #include "pool/message.h"
 #include "pool/process/worker.h"
+#include "proto/reason.h"
 
 /* The rules of its filter. */
 extern const struct sandbox_rule_set *const loader_rule_sets[];
@@ -20,11 +21,13 @@ _Noreturn void loader_main(const struct child_setup *setup);
  * Carry out one MESSAGE_KERNEL_LOAD: copy the kernel's file, tell what it is, take the ELF out of it.
  *
  * ret_loaded  filled on success
+ * ret_deed    what failed: DEED_PUBLISH where the copies could not be written, else DEED_LOAD_KERNEL
  *
  * Returns 0, or -errno with a sentence in detail: as kernel_image_parse() and kernel_unpack(); -ENODATA (the file became
  * shorter); -EFBIG (larger than KERNEL_UNPACKED_MAX, or than any guest's memory); -ENOSPC and others of writing.
  */
 int loader_load_kernel(const struct child_setup *setup, const struct message *message,
-		       struct message_kernel_loaded *ret_loaded, struct error_detail *detail);
+		       struct message_kernel_loaded *ret_loaded, enum reason_deed *ret_deed,
+		       struct error_detail *detail);
 
 #endif

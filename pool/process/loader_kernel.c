@@ -27,6 +27,7 @@ struct kernel_progress {
 	struct child_progress child;
 	uint64_t size; /* of the file */
 	int elf;
+	bool is_full; /* what failed is writing a copy */
 };
 
 static void copied(struct kernel_progress *progress, uint64_t done)
@@ -59,6 +60,7 @@ static int copy(const struct image_source *source, const int *image, struct kern
 		sha256_update(&hash, length, chunk);
 		result = sink.write(sink.opaque, chunk, length);
 		if (result < 0) {
+			progress->is_full = true;
 			error_detail_set(detail, "kernel: its copy cannot be written: %s", strerrordesc_np(-result));
 			return result;
 		}
@@ -74,8 +76,10 @@ static int write_unpacked(void *opaque, const uint8_t *data, size_t length)
 {
 	struct kernel_progress *progress = opaque;
 	const struct unpack_sink sink = unpack_sink_to_file(&progress->elf);
+	int result = sink.write(sink.opaque, data, length);
 
-	return sink.write(sink.opaque, data, length);
+	progress->is_full = result < 0;
+	return result;
 }
 
 static void unpacked(void *opaque, uint64_t done, uint64_t total)
@@ -208,7 +212,8 @@ static int examine(const struct image_source *source, struct kernel_progress *pr
 }
 
 int loader_load_kernel(const struct child_setup *setup, const struct message *message,
-		       struct message_kernel_loaded *ret_loaded, struct error_detail *detail)
+		       struct message_kernel_loaded *ret_loaded, enum reason_deed *ret_deed,
+		       struct error_detail *detail)
 {
 	struct kernel_progress progress = {
 		.child = { .channel = setup->channel, .request = message->header.request },
@@ -217,6 +222,7 @@ int loader_load_kernel(const struct child_setup *setup, const struct message *me
 	struct image_source source;
 	int result;
 
+	*ret_deed = DEED_LOAD_KERNEL;
 	result = image_source_from_file(message->fds[FILE_SOURCE], "kernel", &source, detail);
 	if (result < 0)
 		return result;
@@ -235,5 +241,7 @@ int loader_load_kernel(const struct child_setup *setup, const struct message *me
 		result = examine(&source, &progress, ret_loaded, detail);
 	if (result == 0)
 		copied(&progress, 2 * progress.size);
+	if (progress.is_full)
+		*ret_deed = DEED_PUBLISH;
 	return result;
 }

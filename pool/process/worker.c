@@ -344,7 +344,6 @@ _Noreturn void worker_main(const struct child_setup *setup)
 	worker.memory_file = -1;
 	worker_forget_overlays(&worker.overlays);
 	(void)prctl(PR_SET_NAME, "ember-worker");
-	(void)signal(SIGXFSZ, SIG_IGN); /* a file that is too long for its limit is an error: EFBIG */
 	become_warm(&worker);
 
 	for (;;) {

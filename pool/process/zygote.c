@@ -27,6 +27,7 @@
 #include "pool/process/exit_status.h"
 #include "pool/process/loader.h"
 #include "pool/process/worker.h"
+#include "signals/signals.h"
 
 const char pool_zygote_argument[] = "--ember-zygote";
 
@@ -185,6 +186,7 @@ int pool_zygote_main(int argc, char **argv)
 	struct error_detail detail = { "" };
 	int result;
 
+	signals_prepare(SIGNALS_OF_CHILD);
 	if (argc != 5)
 		return EXIT_STATUS_STAGE_FAILED;
 	zygote.parent = (pid_t)number_argument(argv[2]);

@@ -12,6 +12,7 @@
 #include "emberctl/session.h"
 #include "emberctl/stream.h"
 #include "proto/cleanup.h"
+#include "signals/signals.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -227,6 +228,7 @@ int main(int argc, char **argv)
 	struct session session = { 0 };
 	enum exit_status status;
 
+	signals_prepare(SIGNALS_OF_COMMAND);
 	if (argc > 1)
 		sort_arguments(argc - 1, argv + 1, &arguments);
 	session.socket_path = arguments.socket_path;

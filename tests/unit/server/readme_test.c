@@ -14,6 +14,7 @@
 #include "proto/reason.h"
 #include "proto/status.h"
 #include "server/config_table.h"
+#include "signals/signals.h"
 
 static char *read_file(const char *path)
 {
@@ -76,6 +77,15 @@ Test(readme, shows_the_table_of_reasons)
 	char *table = NULL;
 
 	cr_assert_eq(reason_markdown(&table), 0);
+	expect_in_readme(table);
+	free(table);
+}
+
+Test(readme, shows_the_table_of_signals)
+{
+	char *table = NULL;
+
+	cr_assert_eq(signals_markdown(&table), 0);
 	expect_in_readme(table);
 	free(table);
 }
