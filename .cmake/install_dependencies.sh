@@ -14,7 +14,7 @@ declare -A packages=(
 	[build]="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libjansson-dev libseccomp-dev libcap-ng-dev \
 zlib1g-dev liblzma-dev libzstd-dev liblz4-dev nettle-dev"
 	[tests]="libcriterion-dev clang-format clang-tidy socat acpica-tools"
-	[linux]="qemu-system-x86 busybox-static cpio e2fsprogs"
+	[linux]="qemu-system-x86 busybox-static cpio e2fsprogs xz-utils"
 	[fuzz]="clang libclang-rt-14-dev"
 )
 

@@ -6,7 +6,10 @@
 #
 # Usage: tests/run.sh [--quick] [--label LABEL]
 #   --quick        the release build only, and no clang-tidy
-#   --label LABEL  only the tests with that label: unit, kvm, linux, fuzz
+#   --label LABEL  only the tests with that label: unit, kvm (daemon among them), daemon, linux, fuzz
+#
+# The tests of both builds run beside each other: as many as there are processors, and fewer emulated machines where
+# there is no memory for them. EMBER_TEST_JOBS=N runs N.
 #
 # The last line is the sum of both builds, "N passed, N failed", and what failed is named right before it; the exit status
 # is 0 only if nothing failed.
@@ -16,8 +19,10 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 
+joined=$PWD/build/all-tests
 folders=(kvm devices snapshot sandbox proto pool server bench tests)
 builds=(release asan)
+labels=(unit kvm daemon linux fuzz)
 label=
 tidy=true
 passed=0
@@ -44,7 +49,7 @@ parse_arguments()
 			tidy=false
 			;;
 		--label)
-			(($# > 1)) || fail "--label needs one of unit, kvm, linux, fuzz"
+			[[ $# -gt 1 && " ${labels[*]} " == *" $2 "* ]] || fail "--label needs one of ${labels[*]}"
 			label=$2
 			shift
 			;;
@@ -116,32 +121,80 @@ build()
 
 name_skipped_tests()
 {
-	headline "left out of $1: no KVM (EMBER_NO_KVM=1)"
-	ctest --preset "$1" --show-only --label-regex '^kvm$' | sed -n 's/^ *Test *#[0-9]*: /  /p'
+	headline "left out: no KVM (EMBER_NO_KVM=1)"
+	ctest --preset "${builds[0]}" --show-only --label-regex '^kvm$' | sed -n 's/^ *Test *#[0-9]*: /  /p'
 }
 
-# Runs the tests of one build, and adds ctest's own count of them to the sums.
+# A folder of ctest's that has the tests of all builds, in their order.
+join_tests()
+{
+	local preset
+
+	mkdir -p "$joined"
+	for preset in "${builds[@]}"; do
+		printf 'subdirs("%s")\n' "$PWD/$(folder_of "$preset")"
+	done >"$joined/CTestTestfile.cmake"
+}
+
+folder_of()
+{
+	case $1 in
+	release) echo build ;;
+	*) echo "build-$1" ;;
+	esac
+}
+
+# What ctest may give to tests that ask for memory, in GiB: what is available but for two, and at least one machine's.
+write_resources()
+{
+	local available
+
+	available=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo) / 1048576 - 2))
+	((available >= 3)) || available=3
+	cat >"$joined/resources.json" <<-END
+		{"version": {"major": 1, "minor": 0}, "local": [{"memory": [{"id": "gib", "slots": $available}]}]}
+	END
+}
+
+# name_of_test NUMBER NAME: with the build that it is of. ctest numbers them one build after the other.
+name_of_test()
+{
+	local number=$1 preset count
+
+	for preset in "${builds[@]}"; do
+		count=$(ctest --preset "$preset" --show-only | sed -n 's/^Total Tests: //p')
+		if ((number <= count)); then
+			echo "$2 of $preset"
+			return
+		fi
+		number=$((number - count))
+	done
+}
+
+# Runs the tests of all builds, and adds ctest's own count of them to the sums.
 run_tests()
 {
-	local preset=$1 log status=0 counts name
-	local options=()
+	local log status=0 counts number name
+	local options=(--output-on-failure --no-tests=ignore --parallel "${EMBER_TEST_JOBS:-$(nproc)}")
 
 	[[ -z $label ]] || options+=(--label-regex "^$label\$")
 	if [[ ${EMBER_NO_KVM:-} == 1 ]]; then
-		name_skipped_tests "$preset"
+		name_skipped_tests
 		options+=(--label-exclude '^kvm$')
 	fi
 
-	headline "tests of $preset"
-	log=$(mktemp)
-	ctest --preset "$preset" --no-tests=ignore "${options[@]}" 2>&1 | tee "$log" || status=$?
-	while read -r name; do
-		failures+=("$name of $preset")
-	done < <(sed -n '/^The following tests FAILED:$/,$ s/^[[:space:]]*[0-9]* - \(.*\)$/\1/p' "$log")
+	join_tests
+	write_resources
+	headline "tests of ${builds[*]}"
+	log=$joined/tests.log
+	ctest --test-dir "$joined" --resource-spec-file "$joined/resources.json" "${options[@]}" 2>&1 | tee "$log" ||
+		status=$?
+	while read -r number name; do
+		failures+=("$(name_of_test "$number" "$name")")
+	done < <(sed -n '/^The following tests FAILED:$/,$ s/^[[:space:]]*\([0-9]*\) - \(.*\)$/\1 \2/p' "$log")
 	counts=$(sed -n 's/^[0-9]*% tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$log")
-	rm -f "$log"
 	if [[ -z $counts ]]; then
-		((status == 0)) || count_failure "ctest of $preset"
+		((status == 0)) || count_failure "ctest"
 		return
 	fi
 	failed=$((failed + ${counts% *}))
@@ -160,9 +213,7 @@ done
 if $tidy; then
 	check "clang-tidy" check_tidy
 fi
-for preset in "${builds[@]}"; do
-	run_tests "$preset"
-done
+run_tests
 
 if ((failed > 0)); then
 	headline "failed"

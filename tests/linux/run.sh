@@ -4,24 +4,35 @@
 # Runs the Linux tests: a stock Debian kernel on a KVM that behaves like hardware's, which is nested SVM in a machine
 # that QEMU emulates.
 #
-# Usage: tests/linux/run.sh [--build-dir DIR] [--name NAME] [--cpus N] [CASE...]
+# Usage: tests/linux/run.sh [--build-dir DIR] [--name NAME] [--cpus N] [--outer VERSION] [--guest VERSION]
+#                           [--all-kernels] [CASE...]
 #   --build-dir DIR  take the programs from there; without it, install what is missing, build a release, and take that
 #   --name NAME      of this run, so that several can go on at once; what it makes is in DIR/linux/NAME
 #   --cpus N         of the outer machine. With more than one, what the emulator has translated can be older than what
 #                    the kernel has patched (its static keys), and the machine then hangs: rarely, but it does
+#   --outer VERSION  of the outer machine's kernel, whose KVM is used: 6.1 (where it is not said) or 6.12
+#   --guest VERSION  of the guests' kernel, likewise
+#   --all-kernels    a run for each pair of these kernels
 #   CASE             only these cases: names as in outer/cases, or patterns (boot_*)
 #
-# The kernel comes from the Debian package that linux-image-cloud-amd64 depends on; it is downloaded once to DIR/linux,
-# and not installed. The outer machine's console is shown as it comes. Exit status 0: every case passed.
+# The kernels come from Debian's packages; they are downloaded once to DIR/linux, and not installed. The outer machine's
+# console is shown as it comes. Exit status 0: every case passed.
 
 set -euo pipefail
+shopt -s inherit_errexit
 
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
 build_dir=
 name=all
 cpus=1
+versions=(6.1 6.12)
+outer=6.1
+guest=6.1
+all_kernels=false
 cases=()
 
+# shellcheck source=tests/linux/kernel.sh
+. "$source_dir/tests/linux/kernel.sh"
 # shellcheck source=tests/linux/machine.sh
 . "$source_dir/tests/linux/machine.sh"
 
@@ -41,21 +52,31 @@ fail()
 	exit 1
 }
 
+is_version()
+{
+	[[ " ${versions[*]} " == *" $1 "* ]] || fail "the kernels are ${versions[*]}; there is no $1"
+}
+
 parse_arguments()
 {
 	while (($# > 0)); do
 		case $1 in
-		--build-dir | --name | --cpus)
+		--build-dir | --name | --cpus | --outer | --guest)
 			(($# > 1)) || fail "$1 needs a value"
 			case $1 in
 			--build-dir) build_dir=$2 ;;
 			--name) name=$2 ;;
 			--cpus) cpus=$2 ;;
+			--outer) is_version "$2" && outer=$2 ;;
+			--guest) is_version "$2" && guest=$2 ;;
 			esac
 			shift
 			;;
+		--all-kernels)
+			all_kernels=true
+			;;
 		--help)
-			sed -n 's/^# \{0,1\}//; 4,17p' "$0"
+			sed -n 's/^# \{0,1\}//; 4,19p' "$0"
 			exit 0
 			;;
 		-*)
@@ -78,47 +99,6 @@ build_release()
 	build_dir=$source_dir/build
 }
 
-# The kernel's package, unpacked once: sets kernel_dir and kernel_release. One run at a time does this.
-fetch_kernel()
-{
-	local package
-
-	package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: //p' | head -n 1)
-	if [[ -z $package ]]; then
-		# No lists of packages yet.
-		sudo_if_needed apt-get --quiet --quiet update
-		package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p' | head -n 1)
-	fi
-	kernel_release=${package#linux-image-}
-	kernel_dir=$cache/$package
-	[[ ! -e $kernel_dir/.complete ]] || return 0
-
-	echo "Downloading $package" >&2
-	rm -rf "$kernel_dir" "$cache/download"
-	mkdir -p "$kernel_dir" "$cache/download"
-	(cd "$cache/download" && { download "$package" ||
-		{ sudo_if_needed apt-get --quiet --quiet update && download "$package"; }; }) ||
-		fail "$package could not be downloaded"
-	dpkg -x "$cache"/download/*.deb "$kernel_dir"
-	rm -rf "$cache/download"
-	touch "$kernel_dir/.complete"
-}
-
-# Into the current folder, as whoever we are: the user that apt would rather be may have no access to it.
-download()
-{
-	apt-get --quiet --quiet --option APT::Sandbox::User=root download "$1"
-}
-
-sudo_if_needed()
-{
-	if ((EUID == 0)); then
-		"$@"
-	else
-		sudo --non-interactive "$@"
-	fi
-}
-
 # pack FOLDER FILE: an initramfs of everything in the folder.
 pack()
 {
@@ -137,17 +117,6 @@ add_program()
 	done
 }
 
-add_modules()
-{
-	local folder=$1 module
-
-	shift
-	for module in "$@"; do
-		install -D --mode=0644 "$kernel_dir/lib/modules/$kernel_release/kernel/$module.ko" \
-			"$folder/modules/${module##*/}.ko"
-	done
-}
-
 build_guest()
 {
 	local folder=$work/guest
@@ -155,7 +124,7 @@ build_guest()
 	rm -rf "$folder"
 	mkdir -p "$folder"/{proc,sys,dev}
 	install "$build_dir/tests/linux_guest_init" "$folder/init"
-	add_modules "$folder" "${guest_modules[@]}"
+	add_modules "$guest_release" "$folder" "${guest_modules[@]}"
 	pack "$folder" "$work/guest.cpio"
 }
 
@@ -181,8 +150,8 @@ build_outer()
 	install --target-directory="$folder/ember" "$source_dir/tests/linux/outer/run_cases.sh" \
 		"$source_dir/tests/linux/outer/daemon.sh" "$work/guest.cpio" "$work/disk.img"
 	install --target-directory="$folder/ember/cases" -D "$source_dir"/tests/linux/outer/cases/*.sh
-	install "$kernel_dir/boot/vmlinuz-$kernel_release" "$folder/ember/vmlinuz"
-	add_modules "$folder" "${outer_modules[@]}"
+	install "$(kernel_image "$guest_release")" "$folder/ember/vmlinuz"
+	add_modules "$outer_release" "$folder" "${outer_modules[@]}"
 	for program in "${programs[@]}"; do
 		add_program "$build_dir/$program" "$folder"
 	done
@@ -192,10 +161,9 @@ build_outer()
 # The outer machine. Its last words are the sum; an end without them is a failure.
 run_outer()
 {
-	local status=0
+	local log=$work/console.log status=0
 
-	trap end_machine EXIT
-	run_machine "$log" "$kernel_dir/boot/vmlinuz-$kernel_release" "$work/outer.cpio" \
+	run_machine "$log" "$(kernel_image "$outer_release")" "$work/outer.cpio" \
 		"console=ttyS0 quiet reboot=k panic=-1 ember.cases=$(IFS=, && echo "${cases[*]}")" "$cpus" || status=$?
 	((status != 124)) || fail "the machine was stuck or too slow; its console is in $log"
 	((status == 0)) || fail "QEMU ended with status $status; the machine's console is in $log"
@@ -203,23 +171,46 @@ run_outer()
 		fail "not every case passed; the machine's console is in $log"
 }
 
+# run OUTER GUEST: the cases with these kernels.
+run()
+{
+	work=$cache/$name
+	mkdir -p "$work"
+	outer_release=$(fetch_kernel "$1")
+	guest_release=$(fetch_kernel "$2")
+	echo "outer $outer_release, guest $guest_release"
+	build_guest
+	build_disk
+	build_outer
+	run_outer
+}
+
+# Each pair, and which of them failed.
+run_all_kernels()
+{
+	local failures=()
+
+	for outer in "${versions[@]}"; do
+		for guest in "${versions[@]}"; do
+			"$0" --build-dir "$build_dir" --name "$name-$outer-$guest" --cpus "$cpus" --outer "$outer" \
+				--guest "$guest" "${cases[@]}" || failures+=("outer $outer with guest $guest")
+		done
+	done
+	((${#failures[@]} == 0)) || fail "not every case passed of $(IFS=, && echo "${failures[*]}")"
+}
+
 parse_arguments "$@"
 [[ -n $build_dir ]] || build_release
 build_dir=$(cd "$build_dir" && pwd)
 cache=$build_dir/linux
-work=$cache/$name
-log=$work/console.log
-mkdir -p "$work"
-for program in qemu-system-x86_64 busybox cpio; do
+mkdir -p "$cache"
+for program in qemu-system-x86_64 busybox cpio xz; do
 	command -v "$program" >/dev/null ||
 		fail "there is no $program: .cmake/install_dependencies.sh linux installs it"
 done
-
-exec {lock}>"$cache/.lock"
-flock "$lock"
-fetch_kernel
-exec {lock}>&-
-build_guest
-build_disk
-build_outer
-run_outer
+trap end_machine EXIT
+if $all_kernels; then
+	run_all_kernels
+else
+	run "$outer" "$guest"
+fi

@@ -2,8 +2,9 @@
 /*
  * The init of test guests: linked statically, alone in its initramfs but for kernel modules.
  *
- * It loads the modules that "ember.modules=a,b" on the kernel's command line names (/modules/a.ko, ...), reports what
- * it sees, does the jobs that "ember.do=a,b" names, and ends as "ember.end=" asks (see end.h).
+ * It loads the modules that "ember.modules=a,b" on the kernel's command line names (/modules/a.ko, or a.builtin where
+ * there is nothing to load), reports what it sees, does the jobs that "ember.do=a,b" names, and ends as "ember.end="
+ * asks (see end.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,6 +44,9 @@ static void load_module(const char *name)
 	char path[128];
 	int fd;
 
+	(void)snprintf(path, sizeof(path), "/modules/%s.builtin", name);
+	if (access(path, F_OK) == 0)
+		return;
 	(void)snprintf(path, sizeof(path), "/modules/%s.ko", name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) < 0)

@@ -31,7 +31,7 @@ done
 echo "outer: the clock source is $(clock_source) after $waited s"
 
 for module in irqbypass kvm kvm-amd tun; do
-	insmod /modules/$module.ko || echo "outer: $module could not be loaded"
+	[ -e /modules/$module.builtin ] || insmod /modules/$module.ko || echo "outer: $module could not be loaded"
 done
 ip link set lo up
 
