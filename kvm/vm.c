@@ -2,9 +2,9 @@
 /*
  * A VM shell: what can be built before it is known what will run.
  *
- * vm_create() pays for all that the kernel does slowly: KVM_CREATE_VM, the interrupt chips (whose routing set-up waits
- * for an SRCU grace period before Linux 6.11), the PIT, and the one memslot, which covers a reserved range of host
- * addresses. None of these is touched again on a request's path: see memory.c for how a snapshot's memory comes in.
+ * vm_create() pays for all that the kernel does slowly: KVM_CREATE_VM, the one memslot, which covers a reserved range of
+ * host addresses, the interrupt chips (whose routing set-up waits for an SRCU grace period before Linux 6.11), and the
+ * PIT. None of these is touched again on a request's path: see memory.c for how a snapshot's memory comes in.
  *
  * The order of creation is KVM's: the TSS and identity-map pages before the first vCPU; the irqchip before any vCPU, so
  * that each gets an in-kernel LAPIC; the PIT after the irqchip, which it raises its line on.
@@ -124,7 +124,7 @@ int vm_create(const struct kvm_host *host, uint64_t memory_size, struct vm *ret_
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 	struct vm vm = { .fd = -1, .host = host };
-	uint64_t start, created, irqchip, pit_made;
+	uint64_t start, created, memory, irqchip;
 	int result;
 
 	start = monotonic_ns();
@@ -132,6 +132,10 @@ int vm_create(const struct kvm_host *host, uint64_t memory_size, struct vm *ret_
 	if (result < 0)
 		goto fail;
 	created = monotonic_ns();
+	result = vm_create_memory(&vm, memory_size, detail);
+	if (result < 0)
+		goto fail;
+	memory = monotonic_ns();
 	result = vm_ioctl(vm.fd, KVM_CREATE_IRQCHIP, NULL, "KVM_CREATE_IRQCHIP", detail);
 	if (result < 0)
 		goto fail;
@@ -139,17 +143,13 @@ int vm_create(const struct kvm_host *host, uint64_t memory_size, struct vm *ret_
 	result = vm_ioctl(vm.fd, KVM_CREATE_PIT2, &pit, "KVM_CREATE_PIT2", detail);
 	if (result < 0)
 		goto fail;
-	pit_made = monotonic_ns();
-	result = vm_create_memory(&vm, memory_size, detail);
-	if (result < 0)
-		goto fail;
 
 	if (ret_times)
 		*ret_times = (struct vm_create_times){
 			.vm_create_ns = created - start,
-			.irqchip_ns = irqchip - created,
-			.pit_ns = pit_made - irqchip,
-			.memory_register_ns = monotonic_ns() - pit_made,
+			.memory_register_ns = memory - created,
+			.irqchip_ns = irqchip - memory,
+			.pit_ns = monotonic_ns() - irqchip,
 		};
 	*ret_vm = vm;
 	return 0;

@@ -24,14 +24,14 @@ struct vm {
 /* How long each step of vm_create() took, in nanoseconds of CLOCK_MONOTONIC. */
 struct vm_create_times {
 	uint64_t vm_create_ns;
+	uint64_t memory_register_ns;
 	uint64_t irqchip_ns;
 	uint64_t pit_ns;
-	uint64_t memory_register_ns;
 };
 
 /*
- * Make a VM: KVM_CREATE_VM, TSS and identity map addresses, irqchip, PIT2 (speaker port as a dummy), and memory of
- * memory_size bytes reserved and registered as memslot 0. What the kernel does slowly is all here; see times.
+ * Make a VM: KVM_CREATE_VM, TSS and identity map addresses, memory of memory_size bytes reserved and registered as
+ * memslot 0, irqchip, and PIT2 (speaker port as a dummy). What the kernel does slowly is all here; see times.
  *
  * host         must outlive the VM
  * memory_size  bytes; as for guest_memory_reserve()

@@ -35,9 +35,9 @@ enum message_phase {
 	MESSAGE_PHASE_FORK,            /* zygote's fork until the worker runs */
 	MESSAGE_PHASE_SANDBOX,         /* privilege stages and syscall filter */
 	MESSAGE_PHASE_VM_CREATE,       /* KVM_CREATE_VM */
+	MESSAGE_PHASE_MEMORY_REGISTER, /* KVM_SET_USER_MEMORY_REGION */
 	MESSAGE_PHASE_IRQCHIP,         /* KVM_CREATE_IRQCHIP */
 	MESSAGE_PHASE_PIT,             /* KVM_CREATE_PIT2 */
-	MESSAGE_PHASE_MEMORY_REGISTER, /* KVM_SET_USER_MEMORY_REGION */
 	MESSAGE_PHASE_VCPU_CREATE,     /* KVM_CREATE_VCPU, KVM_SET_CPUID2 */
 	MESSAGE_PHASE_PRIME,           /* vCPU threads and their first run */
 	MESSAGE_PHASE_MEMORY_MAP,      /* memory laid over the reserved range (boot: and the image copied) */
