@@ -201,7 +201,10 @@ static void become_warm(struct worker *worker)
 static void pause_vm(struct worker *worker, const struct message *message)
 {
 	machine_pause(worker->machine);
-	child_answer(worker->channel, MESSAGE_DONE, message->header.request, NULL, NULL);
+	if (machine_has_exited(worker->machine))
+		child_refuse(worker->channel, message->header.request, DEED_VM, -ESHUTDOWN, "the VM has exited");
+	else
+		child_answer(worker->channel, MESSAGE_DONE, message->header.request, NULL, NULL);
 }
 
 static void resume_vm(struct worker *worker, const struct message *message)

@@ -180,6 +180,12 @@ void worker_snapshot(struct worker *worker, struct message *message)
 	}
 	machine_pause(machine);
 	done.pause_ns = monotonic_ns() - begun;
+	/* Its end may have come meanwhile, and be on its way to the supervisor: nobody wants that kept. */
+	if (machine_has_exited(machine)) {
+		worker_forget_overlays(&worker->overlays);
+		child_refuse(worker->channel, message->header.request, DEED_VM, -ESHUTDOWN, "the VM has exited");
+		return;
+	}
 
 	result = write_files(worker, message, &done, &detail);
 	worker_forget_overlays(&worker->overlays);
