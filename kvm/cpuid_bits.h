@@ -73,4 +73,14 @@
 struct kvm_cpuid_entry2 *cpuid_find(struct cpuid_table *table, uint32_t leaf, uint32_t subleaf);
 const struct kvm_cpuid_entry2 *cpuid_find_const(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf);
 
+enum cpuid_register {
+	CPUID_EAX,
+	CPUID_EBX,
+	CPUID_ECX,
+	CPUID_EDX,
+};
+
+/* What an entry has in a register; 0 for no entry. */
+uint32_t cpuid_register_value(const struct kvm_cpuid_entry2 *entry, enum cpuid_register which);
+
 #endif

@@ -17,13 +17,6 @@
 
 #include "kvm/cpuid_bits.h"
 
-enum cpuid_register {
-	CPUID_EAX,
-	CPUID_EBX,
-	CPUID_ECX,
-	CPUID_EDX,
-};
-
 static const char *const register_names[] = { "EAX", "EBX", "ECX", "EDX" };
 
 /* A register that holds features. Bits in ignored follow CR4, an MSR, or the number of vCPUs. */
@@ -59,7 +52,7 @@ static const struct feature_register feature_registers[] = {
 	{ 0x80000021, 0, CPUID_EAX, 0 },
 };
 
-static uint32_t entry_register(const struct kvm_cpuid_entry2 *entry, enum cpuid_register which)
+uint32_t cpuid_register_value(const struct kvm_cpuid_entry2 *entry, enum cpuid_register which)
 {
 	if (!entry)
 		return 0;
@@ -85,8 +78,8 @@ static int check_features(const struct cpuid_table *supported, const struct cpui
 		const struct feature_register *feature = &feature_registers[i];
 		const struct kvm_cpuid_entry2 *want = cpuid_find_const(wanted, feature->leaf, feature->subleaf);
 		const struct kvm_cpuid_entry2 *have = cpuid_find_const(supported, feature->leaf, feature->subleaf);
-		uint32_t missing = entry_register(want, feature->which) & ~entry_register(have, feature->which) &
-				   ~feature->ignored;
+		uint32_t missing = cpuid_register_value(want, feature->which) &
+				   ~cpuid_register_value(have, feature->which) & ~feature->ignored;
 
 		if (missing == 0)
 			continue;
@@ -114,8 +107,8 @@ static int check_vendor(const struct cpuid_table *supported, const struct cpuid_
 static int check_address_width(const struct cpuid_table *supported, const struct cpuid_table *wanted,
 			       struct error_detail *detail)
 {
-	uint32_t want = entry_register(cpuid_find_const(wanted, 0x80000008, 0), CPUID_EAX);
-	uint32_t have = entry_register(cpuid_find_const(supported, 0x80000008, 0), CPUID_EAX);
+	uint32_t want = cpuid_register_value(cpuid_find_const(wanted, 0x80000008, 0), CPUID_EAX);
+	uint32_t have = cpuid_register_value(cpuid_find_const(supported, 0x80000008, 0), CPUID_EAX);
 
 	/* Bits 0-7 physical, 8-15 linear. */
 	if ((want & 0xff) <= (have & 0xff) && ((want >> 8) & 0xff) <= ((have >> 8) & 0xff))
@@ -141,8 +134,8 @@ static int check_xsave_layout(const struct cpuid_table *supported, const struct 
 			continue;
 		error_detail_set(detail,
 				 "CPUID leaf 0xd subleaf %u: XSAVE component of %u bytes at %u, this host has %u at %u",
-				 want->index, want->eax, want->ebx, entry_register(have, CPUID_EAX),
-				 entry_register(have, CPUID_EBX));
+				 want->index, want->eax, want->ebx, cpuid_register_value(have, CPUID_EAX),
+				 cpuid_register_value(have, CPUID_EBX));
 		return -EOPNOTSUPP;
 	}
 

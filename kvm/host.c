@@ -217,6 +217,26 @@ static int host_probe_tsc(struct kvm_host *host, int vcpu, struct error_detail *
 	return 0;
 }
 
+/* Is there KVM_VCPU_TSC_OFFSET, and does it hold what it is given? */
+static bool host_takes_tsc_offset(int vcpu)
+{
+	uint64_t offset = 0;
+	uint64_t again = 0;
+	struct kvm_device_attr attribute = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uint64_t)(uintptr_t)&offset,
+	};
+
+	if (ioctl(vcpu, KVM_HAS_DEVICE_ATTR, &attribute) < 0 || ioctl(vcpu, KVM_GET_DEVICE_ATTR, &attribute) < 0)
+		return false;
+	offset += UINT64_C(1) << 40;
+	if (ioctl(vcpu, KVM_SET_DEVICE_ATTR, &attribute) < 0)
+		return false;
+	attribute.addr = (uint64_t)(uintptr_t)&again;
+	return ioctl(vcpu, KVM_GET_DEVICE_ATTR, &attribute) == 0 && again == offset;
+}
+
 static int host_probe_msrs(struct kvm_host *host, int vcpu, struct error_detail *detail)
 {
 	cleanup_free struct cpuid_table *cpuid = calloc(1, sizeof(*cpuid));
@@ -244,7 +264,11 @@ static int host_probe_msrs(struct kvm_host *host, int vcpu, struct error_detail 
 	result = msr_probe(vcpu, list->indices, list->count, &host->msrs, detail);
 	if (result < 0)
 		return result;
-	return host_probe_tsc(host, vcpu, detail);
+	result = host_probe_tsc(host, vcpu, detail);
+	if (result < 0)
+		return result;
+	host->tsc_offset = host_takes_tsc_offset(vcpu);
+	return 0;
 }
 
 /* What only a VM or a vCPU can tell. The VM lives for this call. */

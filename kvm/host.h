@@ -33,6 +33,7 @@ struct kvm_host {
 	uint32_t tsc_khz;                             /* what a new vCPU's TSC runs at */
 	bool tsc_control;                             /* may a vCPU run at another rate? */
 	bool tsc_settable;                            /* does a vCPU's TSC take a value, or is it the host's own? */
+	bool tsc_offset;                              /* by KVM_VCPU_TSC_OFFSET; else by a write of the MSR */
 	uint32_t max_vcpus;                           /* KVM_CAP_MAX_VCPUS */
 	int capability_values[HOST_CAPABILITIES_MAX]; /* by index into host_capabilities[]; 0: absent */
 	struct cpuid_table supported_cpuid;

@@ -22,6 +22,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "kvm/cpuid_bits.h"
+
 _Static_assert(offsetof(struct msr_table, entries) == sizeof(struct kvm_msrs), "msr_table is a kvm_msrs");
 
 /*
@@ -43,6 +45,17 @@ _Static_assert(offsetof(struct msr_table, entries) == sizeof(struct kvm_msrs), "
 		.index = (number), .name = (msr), .unlisted = true \
 	}
 
+/* An MSR that only a guest with a feature has: see msr_has_feature(). */
+#define FEATURE(cpuid_leaf, cpuid_subleaf, cpuid_register, cpuid_bits)                             \
+	{                                                                                          \
+		.leaf = (cpuid_leaf), .subleaf = (cpuid_subleaf), .which = CPUID_##cpuid_register, \
+		.bits = (cpuid_bits)                                                               \
+	}
+#define MSR_OF_FEATURE(number, msr, ...)                                      \
+	{                                                                     \
+		.index = (number), .name = (msr), .features = { __VA_ARGS__ } \
+	}
+
 /* A variable-range MTRR, and a machine-check bank: registers side by side. */
 #define MTRR_PAIR(n) \
 	MSR_UNLISTED(0x200 + 2 * (n), "IA32_MTRR_PHYSBASE" #n), MSR_UNLISTED(0x201 + 2 * (n), "IA32_MTRR_PHYSMASK" #n)
@@ -56,11 +69,11 @@ const struct msr_description msr_descriptions[] = {
 	MSR_LISTED(0x0000003a, "IA32_FEATURE_CONTROL"),
 	MSR_LISTED(0x0000008b, "IA32_BIOS_SIGN_ID"),
 	MSR_LISTED(0x000000ce, "MSR_PLATFORM_INFO"),
-	MSR_LISTED(0x0000010a, "IA32_ARCH_CAPABILITIES"),
+	MSR_OF_FEATURE(0x0000010a, "IA32_ARCH_CAPABILITIES", FEATURE(0x7, 0, EDX, CPUID_BIT(29))),
 	MSR_LISTED(0x000001a0, "IA32_MISC_ENABLE"),
 	MSR_LISTED(0xc0010015, "HWCR"),
-	MSR_LISTED(0xc0010140, "OSVW_ID_LENGTH"),
-	MSR_LISTED(0xc0010141, "OSVW_STATUS"),
+	MSR_OF_FEATURE(0xc0010140, "OSVW_ID_LENGTH", FEATURE(0x80000001, 0, ECX, CPUID_BIT(9))),
+	MSR_OF_FEATURE(0xc0010141, "OSVW_STATUS", FEATURE(0x80000001, 0, ECX, CPUID_BIT(9))),
 	MSR_LISTED(0xc0011029, "DE_CFG"),
 
 	/* Entry into the kernel. */
@@ -97,18 +110,20 @@ const struct msr_description msr_descriptions[] = {
 	MSR_UNLISTED(0x0000026f, "IA32_MTRR_FIX4K_F8000"),
 
 	/* Features that a guest switches on and off. */
-	MSR_LISTED(0x00000048, "IA32_SPEC_CTRL"),
-	MSR_LISTED(0xc001011f, "VIRT_SPEC_CTRL"),
-	MSR_LISTED(0x000000e1, "IA32_UMWAIT_CONTROL"),
-	MSR_LISTED(0x00000122, "IA32_TSX_CTRL"),
+	MSR_OF_FEATURE(0x00000048, "IA32_SPEC_CTRL",
+		       FEATURE(0x7, 0, EDX, CPUID_BIT(26) | CPUID_BIT(27) | CPUID_BIT(31)),
+		       FEATURE(0x80000008, 0, EBX, CPUID_BIT(14) | CPUID_BIT(15) | CPUID_BIT(24))),
+	MSR_OF_FEATURE(0xc001011f, "VIRT_SPEC_CTRL", FEATURE(0x80000008, 0, EBX, CPUID_BIT(25))),
+	MSR_OF_FEATURE(0x000000e1, "IA32_UMWAIT_CONTROL", FEATURE(0x7, 0, ECX, CPUID_BIT(5))),
+	MSR_OF_FEATURE(0x00000122, "IA32_TSX_CTRL", FEATURE(0x7, 0, EDX, CPUID_BIT(29))),
 	MSR_LISTED(0x00000140, "MSR_MISC_FEATURES_ENABLES"),
-	MSR_LISTED(0x000001c4, "IA32_XFD"),
-	MSR_LISTED(0x000001c5, "IA32_XFD_ERR"),
+	MSR_OF_FEATURE(0x000001c4, "IA32_XFD", FEATURE(0xd, 1, EAX, CPUID_BIT(4))),
+	MSR_OF_FEATURE(0x000001c5, "IA32_XFD_ERR", FEATURE(0xd, 1, EAX, CPUID_BIT(4))),
 	MSR_LISTED(0x000001d9, "IA32_DEBUGCTL"),
 	MSR_LISTED(0x000001fc, "MSR_POWER_CTL"),
-	MSR_LISTED(0x00000d90, "IA32_BNDCFGS"),
-	MSR_LISTED(0x00000da0, "IA32_XSS"),
-	MSR_LISTED(0xc0010117, "VM_HSAVE_PA"),
+	MSR_OF_FEATURE(0x00000d90, "IA32_BNDCFGS", FEATURE(0x7, 0, EBX, CPUID_BIT(14))),
+	MSR_OF_FEATURE(0x00000da0, "IA32_XSS", FEATURE(0xd, 1, EAX, CPUID_BIT(3))),
+	MSR_OF_FEATURE(0xc0010117, "VM_HSAVE_PA", FEATURE(0x80000001, 0, ECX, CPUID_BIT(2))),
 
 	/* Machine check and system management. */
 	MSR_LISTED(0x00000034, "MSR_SMI_COUNT"),
@@ -128,23 +143,24 @@ const struct msr_description msr_descriptions[] = {
 	MCE_BANK(9),
 
 	/* KVM's own, Documentation/virt/kvm/x86/msr.rst. */
-	MSR_LISTED(0x00000011, "MSR_KVM_WALL_CLOCK"),
-	MSR_LISTED(0x00000012, "MSR_KVM_SYSTEM_TIME"),
-	MSR_LISTED(0x4b564d00, "MSR_KVM_WALL_CLOCK_NEW"),
-	MSR_LISTED(0x4b564d01, "MSR_KVM_SYSTEM_TIME_NEW"),
-	MSR_LISTED(0x4b564d06, "MSR_KVM_ASYNC_PF_INT"),
-	MSR_LISTED(0x4b564d02, "MSR_KVM_ASYNC_PF_EN"),
-	MSR_LISTED(0x4b564d03, "MSR_KVM_STEAL_TIME"),
-	MSR_LISTED(0x4b564d04, "MSR_KVM_PV_EOI_EN"),
-	MSR_LISTED(0x4b564d05, "MSR_KVM_POLL_CONTROL"),
-	MSR_LISTED(0x4b564d08, "MSR_KVM_MIGRATION_CONTROL"),
+	MSR_OF_FEATURE(0x00000011, "MSR_KVM_WALL_CLOCK", FEATURE(0x40000001, 0, EAX, CPUID_BIT(0))),
+	MSR_OF_FEATURE(0x00000012, "MSR_KVM_SYSTEM_TIME", FEATURE(0x40000001, 0, EAX, CPUID_BIT(0))),
+	MSR_OF_FEATURE(0x4b564d00, "MSR_KVM_WALL_CLOCK_NEW", FEATURE(0x40000001, 0, EAX, CPUID_BIT(3))),
+	MSR_OF_FEATURE(0x4b564d01, "MSR_KVM_SYSTEM_TIME_NEW", FEATURE(0x40000001, 0, EAX, CPUID_BIT(3))),
+	MSR_OF_FEATURE(0x4b564d06, "MSR_KVM_ASYNC_PF_INT", FEATURE(0x40000001, 0, EAX, CPUID_BIT(14))),
+	MSR_OF_FEATURE(0x4b564d02, "MSR_KVM_ASYNC_PF_EN", FEATURE(0x40000001, 0, EAX, CPUID_BIT(4))),
+	MSR_OF_FEATURE(0x4b564d03, "MSR_KVM_STEAL_TIME", FEATURE(0x40000001, 0, EAX, CPUID_BIT(5))),
+	MSR_OF_FEATURE(0x4b564d04, "MSR_KVM_PV_EOI_EN", FEATURE(0x40000001, 0, EAX, CPUID_BIT(6))),
+	MSR_OF_FEATURE(0x4b564d05, "MSR_KVM_POLL_CONTROL", FEATURE(0x40000001, 0, EAX, CPUID_BIT(12))),
+	MSR_OF_FEATURE(0x4b564d08, "MSR_KVM_MIGRATION_CONTROL", FEATURE(0x40000001, 0, EAX, CPUID_BIT(17))),
 
 	/* Time. */
-	MSR_LISTED(0xc0000103, "TSC_AUX"),
-	MSR_LISTED(0xc0000104, "TSC_RATIO"),
-	MSR_LISTED(0x0000003b, "IA32_TSC_ADJUST"),
+	MSR_OF_FEATURE(0xc0000103, "TSC_AUX", FEATURE(0x80000001, 0, EDX, CPUID_BIT(27)),
+		       FEATURE(0x7, 0, ECX, CPUID_BIT(22))),
+	MSR_OF_FEATURE(0xc0000104, "TSC_RATIO", FEATURE(0x8000000a, 0, EDX, CPUID_BIT(4))),
+	MSR_OF_FEATURE(0x0000003b, "IA32_TSC_ADJUST", FEATURE(0x7, 0, EBX, CPUID_7_EBX_TSC_ADJUST)),
 	MSR_MANDATORY(MSR_INDEX_TSC, "IA32_TIME_STAMP_COUNTER"),
-	MSR_LISTED(MSR_INDEX_TSC_DEADLINE, "IA32_TSC_DEADLINE"),
+	MSR_OF_FEATURE(MSR_INDEX_TSC_DEADLINE, "IA32_TSC_DEADLINE", FEATURE(0x1, 0, ECX, CPUID_1_ECX_TSC_DEADLINE)),
 };
 
 const size_t msr_description_count = sizeof(msr_descriptions) / sizeof(msr_descriptions[0]);
@@ -159,6 +175,26 @@ const char *msr_name(uint32_t index)
 	}
 
 	return NULL;
+}
+
+static bool has_bits(const struct msr_feature *feature, const struct cpuid_table *cpuid)
+{
+	const struct kvm_cpuid_entry2 *entry = cpuid_find_const(cpuid, feature->leaf, feature->subleaf);
+
+	return (cpuid_register_value(entry, (enum cpuid_register)feature->which) & feature->bits) != 0;
+}
+
+bool msr_has_feature(uint32_t index, const struct cpuid_table *cpuid)
+{
+	for (size_t i = 0; i < msr_description_count; i++) {
+		const struct msr_feature *features = msr_descriptions[i].features;
+
+		if (msr_descriptions[i].index != index)
+			continue;
+		return features[0].bits == 0 || has_bits(&features[0], cpuid) || has_bits(&features[1], cpuid);
+	}
+
+	return true;
 }
 
 /* For error texts: a name even where the table has none. */

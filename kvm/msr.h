@@ -13,13 +13,23 @@
 #include "kvm/vcpu_state.h"
 
 #define MSR_INDEX_TSC          0x00000010U
+#define MSR_INDEX_TSC_ADJUST   0x0000003bU
 #define MSR_INDEX_TSC_DEADLINE 0x000006e0U
+
+/* Bits of CPUID, any one of which gives a guest the MSR. */
+struct msr_feature {
+	uint32_t leaf;
+	uint32_t subleaf;
+	uint32_t which; /* enum cpuid_register */
+	uint32_t bits;  /* 0: no feature */
+};
 
 struct msr_description {
 	const char *name; /* as the Intel SDM volume 4 or the AMD APM names it: "IA32_SYSENTER_CS" */
 	uint32_t index;
 	bool mandatory; /* a host that lists it but cannot give it back cannot hold snapshots */
 	bool unlisted;  /* KVM_GET_MSR_INDEX_LIST does not name it where KVM has it: tried in any case */
+	struct msr_feature features[2]; /* none: no bit of CPUID tells, or every processor has it */
 };
 
 /* The MSRs that Ember saves, in the order in which they are restored; msr.c says where the order matters. */
@@ -28,6 +38,9 @@ extern const size_t msr_description_count;
 
 /* The entry of that MSR in a table, or NULL. */
 const struct kvm_msr_entry *msr_find(const struct msr_table *msrs, uint32_t index);
+
+/* Has a guest with this CPUID the MSR? Yes, too, where CPUID does not tell. */
+bool msr_has_feature(uint32_t index, const struct cpuid_table *cpuid);
 
 /* The MSR's name, or NULL for one that is not in the table. */
 const char *msr_name(uint32_t index);

@@ -51,6 +51,8 @@ const unsigned long kvm_runtime_ioctls[] = {
 	KVM_SET_MSRS,
 	KVM_GET_TSC_KHZ,
 	KVM_SET_TSC_KHZ,
+	KVM_GET_DEVICE_ATTR, /* these two: the TSC's offset; a vCPU has no other attribute, and a worker no other device */
+	KVM_SET_DEVICE_ATTR,
 	KVM_GET_VCPU_EVENTS,
 	KVM_SET_VCPU_EVENTS,
 	KVM_SET_CPUID2,

@@ -103,18 +103,32 @@ bool vcpu_is_parked(const struct vcpu *vcpu);
 /* Why the last run ended (VCPU_STOP_PAUSED before the first). Returns 0, or -EBUSY if it runs. */
 int vcpu_get_stop(const struct vcpu *vcpu, struct vcpu_stop_info *ret_info);
 
-/* The whole state of a parked vCPU. Returns 0, -EBUSY (it runs), or -errno of the item that detail names. */
-int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error_detail *detail);
+/*
+ * The whole state of all vCPUs of a VM, which are parked. Their TSCs are of one instant, however long reading took.
+ *
+ * vcpus       all of the VM, by their index
+ * ret_states  count of them
+ *
+ * Returns 0, -EBUSY (one runs), or -errno of the item that detail names. The vCPUs are unharmed.
+ */
+int vcpu_get_states(struct vcpu *const *vcpus, uint32_t count, struct vcpu_state *ret_states,
+		    struct error_detail *detail);
 
 /*
- * Put a whole state into a parked vCPU; the order and its reasons are in vcpu_state.c. CPUID is set only where it
- * differs from what the vCPU has; all but regs, sregs and LAPIC only where it differs from a fresh vCPU, if this vCPU
- * has not been written and no vCPU of its VM has run since it was made. The TSC goes on from the saved value where the
- * host can set it.
+ * Put whole states into all vCPUs of a VM, which are parked; the order and its reasons are in vcpu_state.c. CPUID is
+ * set only where it differs from what a vCPU has; all but regs, sregs and LAPIC only where it differs from a fresh
+ * vCPU, if this vCPU has not been written and no vCPU of its VM has run since it was made. Where the host can set the
+ * TSC, it goes on from the first vCPU's saved value, and the others' differ from it only by what their guest made them
+ * differ (vcpu_tsc.c).
  *
- * Returns 0, -EBUSY, or -errno of the item that detail names; on failure the vCPU's state is undefined and it must not
- * run.
+ * Returns 0, -EBUSY, -EAGAIN (the host is too busy to set the TSCs together), or -errno of the item that detail names;
+ * on failure the vCPUs' state is undefined and they must not run.
  */
+int vcpu_set_states(struct vcpu *const *vcpus, uint32_t count, const struct vcpu_state *states,
+		    struct error_detail *detail);
+
+/* The same for a VM's only vCPU. */
+int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error_detail *detail);
 int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail);
 
 /*

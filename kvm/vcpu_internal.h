@@ -35,7 +35,7 @@ enum vcpu_phase {
  * vcpu_is_fresh().
  */
 struct vcpu_fresh {
-	struct msr_table msrs; /* those of kvm_host.msrs that this vCPU's CPUID lets KVM read: what a save contains */
+	struct msr_table msrs; /* those of kvm_host.msrs that this vCPU's CPUID lets KVM read */
 	struct kvm_mp_state mp_state;
 	struct kvm_vcpu_events events;
 	struct kvm_xcrs xcrs;
@@ -64,6 +64,8 @@ struct vcpu {
 	bool is_written;          /* its state has been written since `fresh` was read */
 	uint32_t tsc_khz;         /* as last set; a new vCPU's is the host's */
 	struct cpuid_table cpuid; /* likewise */
+	bool is_restored;         /* a state has been put in, */
+	struct msr_table named;   /* and these are the MSRs that it named */
 	struct vcpu_fresh fresh;
 };
 
@@ -81,6 +83,30 @@ static inline bool vcpu_is_fresh(const struct vcpu *vcpu)
 
 /* Read vcpu->fresh from a new vCPU. In vcpu_state.c. Returns 0 or -errno. */
 int vcpu_read_fresh(struct vcpu *vcpu, struct error_detail *detail);
+
+/*
+ * The MSRs, in vcpu_msrs.c: what a new vCPU holds; what a save contains; and a state's, all but the TSC and its
+ * deadline. Each returns 0, -EIO (KVM refuses one that detail names), or -errno.
+ */
+int vcpu_read_fresh_msrs(struct vcpu *vcpu, struct error_detail *detail);
+int vcpu_get_msrs(struct vcpu *vcpu, struct msr_table *ret_msrs, struct error_detail *detail);
+int vcpu_set_msrs(struct vcpu *vcpu, const struct msr_table *msrs, struct error_detail *detail);
+
+/*
+ * The TSCs of all vCPUs of a VM, in vcpu_tsc.c.
+ *
+ * vcpu_get_tscs()          write one reading of the TSC into states that are complete but for that
+ * vcpu_set_tscs()          let the TSCs go on from the states' values; ret_drift: by how much the guest's TSC is off
+ *                          these all the same, in cycles: 0, but where the host cannot set it
+ * vcpu_set_tsc_deadline()  arm the deadline of a vCPU that has its TSC and its LAPIC, tsc_drift cycles later
+ *
+ * Each returns 0, -EAGAIN (the host is too busy to set the TSCs together), or -errno.
+ */
+int vcpu_get_tscs(struct vcpu *const *vcpus, uint32_t count, struct vcpu_state *states, struct error_detail *detail);
+int vcpu_set_tscs(struct vcpu *const *vcpus, uint32_t count, const struct vcpu_state *states, uint64_t *ret_drift,
+		  struct error_detail *detail);
+int vcpu_set_tsc_deadline(struct vcpu *vcpu, const struct vcpu_state *state, uint64_t tsc_drift,
+			  struct error_detail *detail);
 
 /* Wait while the phase is `phase`; may return early. Wake all who wait. */
 void vcpu_phase_wait(struct vcpu *vcpu, uint32_t phase);

@@ -6,11 +6,16 @@
  *
  *   1. MP state    Reading it makes KVM act on a pending INIT or SIPI, which changes registers: so before them.
  *   2. regs, sregs, XSAVE (or FPU), XCRs, debug registers: independent of each other.
- *   3. LAPIC       Its timer's remaining count is worked out when it is read.
- *   4. MSRs        The TSC deadline stays set until its interrupt is in the LAPIC, and that only happens in KVM_RUN:
- *                  read after the LAPIC, an expired deadline is still there, and fires anew after the restore.
+ *   3. MSRs        A TSC deadline that has expired becomes an interrupt in the LAPIC, and is 0 from then on. That
+ *                  happens in KVM_RUN, but not only there: any ioctl that finds its thread on another CPU than the
+ *                  vCPU's last one may do it, as KVM then starts the timer anew. Read before the LAPIC, the deadline is
+ *                  seen in the MSR, or as an interrupt in the LAPIC, or as both; read after it, it could be in neither,
+ *                  and a guest that has no other timer would sleep for ever. A guest that sees it twice takes one
+ *                  interrupt for nothing.
+ *   4. LAPIC       Its timer's remaining count is worked out when it is read.
  *   5. events      Exceptions, NMIs, SMIs and interrupts under way. KVM_CAP_EXCEPTION_PAYLOAD is on (vm.c), so that
  *                  no getter delivers a pending exception on its way.
+ *   6. TSC         Of all vCPUs at once, when all else has been read: see vcpu_tsc.c.
  *
  * In, in this order:
  *
@@ -24,11 +29,15 @@
  *   6. XCRs        After CR4.OSXSAVE.
  *   7. XSAVE       (or FPU, on a host without.) After XCR0, which says which parts the guest uses.
  *   8. debug registers
- *   9. LAPIC       After APIC_BASE. Starts its timer: a one-shot or periodic count goes on from what remained.
- *  10. MSRs        After the LAPIC, because KVM only takes a TSC deadline when the LVT timer is in deadline mode;
- *                  within them the deadline last, after the TSC that it is measured against. One ioctl.
- *  11. kvmclock    If the guest uses it, it is told that it was paused, so that its watchdogs do not bark.
- *  12. events      Last: setting regs drops exceptions, setting sregs queues an interrupt, and the LAPIC has an opinion
+ *   9. MSRs        All but the TSC and its deadline; see vcpu_msrs.c. One ioctl.
+ *  10. TSC         Of all vCPUs, once each has had 1 to 9: see vcpu_tsc.c. After TSC_ADJUST, whose write by the host
+ *                  moved the TSC before Linux 5.10. Before the LAPIC, whose timer counts in cycles of the guest's TSC
+ *                  in any mode where the processor has a timer for that: it would keep the distance that it had.
+ *  11. LAPIC       After APIC_BASE. Starts its timer: a one-shot or periodic count goes on from what remained.
+ *  12. deadline    After the LAPIC, because KVM only takes a TSC deadline when the LVT timer is in deadline mode, and
+ *                  after the TSC that it is measured against.
+ *  13. kvmclock    If the guest uses it, it is told that it was paused, so that its watchdogs do not bark.
+ *  14. events      Last: setting regs drops exceptions, setting sregs queues an interrupt, and the LAPIC has an opinion
  *                  on interrupts too. What was under way stands at the end.
  *
  * What is left out. Each of these ioctls costs as much as any other (6 us on a software backend), whatever it carries.
@@ -40,11 +49,6 @@
  *
  * A vCPU that has run takes no other CPUID, and no other value of the MSRs that say what the processor is
  * (IA32_ARCH_CAPABILITIES, MSR_PLATFORM_INFO): setting a state that differs there fails and names the item.
- *
- * TSC. KVM takes the TSCs of a VM's vCPUs that are set within a second of each other to be meant as one, so the vCPUs
- * stay in step although theirs were read one after the other. Where the host cannot set the TSC
- * (kvm_host.tsc_settable), the guest reads the host's; its deadline is then moved by as much as the TSC is off, so
- * that the time that remained, remains.
  */
 #include "kvm/vcpu_state.h"
 
@@ -95,30 +99,11 @@ static int get_xcrs(const struct vcpu *vcpu, struct kvm_xcrs *ret_xcrs, struct e
 	return item_ioctl(vcpu, KVM_GET_XCRS, ret_xcrs, "KVM_GET_XCRS", detail);
 }
 
-/* The host's MSRs but for those that this vCPU's CPUID lets nobody read: KVM stops at each; it is taken out. */
-static int get_fresh_msrs(struct vcpu *vcpu, struct error_detail *detail)
-{
-	struct msr_table *msrs = &vcpu->fresh.msrs;
-
-	*msrs = vcpu->vm->host->msrs;
-	for (;;) {
-		int done = ioctl(vcpu->fd, KVM_GET_MSRS, msrs);
-
-		if (done < 0)
-			return item_fail(vcpu, errno, "KVM_GET_MSRS", detail);
-		if ((uint32_t)done >= msrs->count)
-			return 0;
-		memmove(&msrs->entries[done], &msrs->entries[done + 1],
-			(msrs->count - (uint32_t)done - 1) * sizeof(msrs->entries[0]));
-		msrs->count--;
-	}
-}
-
 int vcpu_read_fresh(struct vcpu *vcpu, struct error_detail *detail)
 {
 	int result;
 
-	result = get_fresh_msrs(vcpu, detail);
+	result = vcpu_read_fresh_msrs(vcpu, detail);
 	if (result < 0)
 		return result;
 	result = item_ioctl(vcpu, KVM_GET_MP_STATE, &vcpu->fresh.mp_state, "KVM_GET_MP_STATE", detail);
@@ -157,13 +142,10 @@ static int get_extended(struct vcpu *vcpu, struct vcpu_state *state, struct erro
 	return item_ioctl(vcpu, KVM_GET_DEBUGREGS, &state->debugregs, "KVM_GET_DEBUGREGS", detail);
 }
 
-int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error_detail *detail)
+/* All of one parked vCPU; its TSC is read again afterwards, together with the others'. */
+static int get_state(struct vcpu *vcpu, struct vcpu_state *state, struct error_detail *detail)
 {
-	struct vcpu_state *state = ret_state;
 	int result;
-
-	if (!vcpu_is_parked(vcpu))
-		return item_fail(vcpu, EBUSY, "it runs", detail);
 
 	/* Filled in place, as it is large: zero first, for the padding and for what this host does not have. */
 	memset(state, 0, sizeof(*state));
@@ -179,11 +161,10 @@ int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error
 	result = get_extended(vcpu, state, detail);
 	if (result < 0)
 		return result;
-	result = item_ioctl(vcpu, KVM_GET_LAPIC, &state->lapic, "KVM_GET_LAPIC", detail);
+	result = vcpu_get_msrs(vcpu, &state->msrs, detail);
 	if (result < 0)
 		return result;
-	state->msrs = vcpu->fresh.msrs; /* for its indices */
-	result = msr_get(vcpu->fd, &state->msrs, detail);
+	result = item_ioctl(vcpu, KVM_GET_LAPIC, &state->lapic, "KVM_GET_LAPIC", detail);
 	if (result < 0)
 		return result;
 	result = item_ioctl(vcpu, KVM_GET_VCPU_EVENTS, &state->events, "KVM_GET_VCPU_EVENTS", detail);
@@ -194,6 +175,27 @@ int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error
 	state->tsc_khz = vcpu->tsc_khz;
 	state->cpuid = vcpu->cpuid;
 	return 0;
+}
+
+int vcpu_get_states(struct vcpu *const *vcpus, uint32_t count, struct vcpu_state *ret_states,
+		    struct error_detail *detail)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		int result;
+
+		if (!vcpu_is_parked(vcpus[i]))
+			return item_fail(vcpus[i], EBUSY, "it runs", detail);
+		result = get_state(vcpus[i], &ret_states[i], detail);
+		if (result < 0)
+			return result;
+	}
+
+	return vcpu_get_tscs(vcpus, count, ret_states, detail);
+}
+
+int vcpu_get_state(struct vcpu *vcpu, struct vcpu_state *ret_state, struct error_detail *detail)
+{
+	return vcpu_get_states(&vcpu, 1, ret_state, detail);
 }
 
 static int set_cpuid(struct vcpu *vcpu, const struct cpuid_table *cpuid, struct error_detail *detail)
@@ -277,102 +279,6 @@ static int set_debugregs(const struct vcpu *vcpu, const struct vcpu_state *state
 	return item_ioctl(vcpu, KVM_SET_DEBUGREGS, &state->debugregs, "KVM_SET_DEBUGREGS", detail);
 }
 
-/* How far the TSC that the guest reads is from the one that was saved. */
-static int tsc_drift(const struct vcpu *vcpu, const struct vcpu_state *state, uint64_t *ret_drift,
-		     struct error_detail *detail)
-{
-	struct msr_table now = { .count = 1, .entries = { { .index = MSR_INDEX_TSC } } };
-	const struct kvm_msr_entry *saved = msr_find(&state->msrs, MSR_INDEX_TSC);
-	int result;
-
-	if (vcpu->vm->host->tsc_settable || !saved) {
-		*ret_drift = 0;
-		return 0;
-	}
-
-	result = msr_get(vcpu->fd, &now, detail);
-	if (result < 0)
-		return result;
-
-	*ret_drift = now.entries[0].data - saved->data;
-	return 0;
-}
-
-/* The fresh value of an MSR: in a state of this host's at the same place, else searched for. */
-static const struct kvm_msr_entry *fresh_msr(const struct vcpu *vcpu, uint32_t place, uint32_t index)
-{
-	const struct msr_table *fresh = &vcpu->fresh.msrs;
-
-	if (place < fresh->count && fresh->entries[place].index == index)
-		return &fresh->entries[place];
-
-	return msr_find(fresh, index);
-}
-
-/* Which MSRs to write, in which order: see the beginning of this file. `deadline` comes last, if it is not 0. */
-static void select_msrs(const struct vcpu *vcpu, const struct msr_table *wanted, struct msr_table *ret_selected,
-			uint64_t *ret_deadline)
-{
-	bool tsc_settable = vcpu->vm->host->tsc_settable;
-	bool is_fresh = vcpu_is_fresh(vcpu);
-
-	ret_selected->count = 0;
-	*ret_deadline = 0;
-	for (uint32_t i = 0; i < wanted->count; i++) {
-		const struct kvm_msr_entry *entry = &wanted->entries[i];
-		const struct kvm_msr_entry *fresh;
-
-		if (entry->index == MSR_INDEX_TSC_DEADLINE) {
-			*ret_deadline = entry->data;
-			continue;
-		}
-		if (entry->index == MSR_INDEX_TSC && !tsc_settable)
-			continue;
-		fresh = fresh_msr(vcpu, i, entry->index);
-		if (is_fresh && fresh && fresh->data == entry->data && entry->index != MSR_INDEX_TSC)
-			continue;
-		ret_selected->entries[ret_selected->count++] = *entry;
-	}
-}
-
-/* A vCPU that has run may hold MSRs that the state does not name (it comes from a host with fewer): back to fresh. */
-static void select_unnamed_msrs(const struct vcpu *vcpu, const struct msr_table *wanted, struct msr_table *selected)
-{
-	const struct msr_table *fresh = &vcpu->fresh.msrs;
-
-	for (uint32_t i = 0; i < fresh->count && selected->count < VCPU_MSRS_MAX; i++) {
-		uint32_t index = fresh->entries[i].index;
-
-		if (index != MSR_INDEX_TSC && index != MSR_INDEX_TSC_DEADLINE && !msr_find(wanted, index))
-			selected->entries[selected->count++] = fresh->entries[i];
-	}
-}
-
-static int set_msrs(const struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
-{
-	struct msr_table selected;
-	uint64_t deadline, drift;
-	int result;
-
-	if (state->msrs.count > VCPU_MSRS_MAX)
-		return item_fail(vcpu, EINVAL, "MSR table", detail);
-
-	selected.padding = 0;
-	select_msrs(vcpu, &state->msrs, &selected, &deadline);
-	if (!vcpu_is_fresh(vcpu))
-		select_unnamed_msrs(vcpu, &state->msrs, &selected);
-	/* A LAPIC in another mode ignores the deadline, and setting the LAPIC has disarmed an earlier one. */
-	if (deadline != 0 && selected.count < VCPU_MSRS_MAX) {
-		result = tsc_drift(vcpu, state, &drift, detail);
-		if (result < 0)
-			return result;
-		selected.entries[selected.count++] =
-			(struct kvm_msr_entry){ .index = MSR_INDEX_TSC_DEADLINE, .data = deadline + drift };
-	}
-
-	return selected.count > 0 ? msr_set(vcpu->fd, &selected, detail) : 0;
-}
-
 static bool uses_kvmclock(const struct vcpu_state *state)
 {
 	const struct kvm_msr_entry *old_clock = msr_find(&state->msrs, MSR_INDEX_KVM_SYSTEM_TIME);
@@ -417,29 +323,61 @@ void vcpu_tell_of_pause(struct vcpu *vcpu)
 		(void)ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
 }
 
-int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
+/* What comes after the TSC. */
+static int set_interrupts(struct vcpu *vcpu, const struct vcpu_state *state, uint64_t tsc_drift,
+			  struct error_detail *detail)
 {
 	int result;
 
-	if (!vcpu_is_parked(vcpu))
-		return item_fail(vcpu, EBUSY, "it runs", detail);
-
-	result = set_core(vcpu, state, detail);
-	if (result < 0)
-		goto written;
 	result = item_ioctl(vcpu, KVM_SET_LAPIC, &state->lapic, "KVM_SET_LAPIC", detail);
 	if (result < 0)
-		goto written;
-	result = set_msrs(vcpu, state, detail);
+		return result;
+	result = vcpu_set_tsc_deadline(vcpu, state, tsc_drift, detail);
 	if (result < 0)
-		goto written;
+		return result;
 	if (uses_kvmclock(state))
 		vcpu_tell_of_pause(vcpu);
-	result = set_events(vcpu, state, detail);
+	return set_events(vcpu, state, detail);
+}
 
-written:
-	vcpu->is_written = true;
+static int set_states(struct vcpu *const *vcpus, uint32_t count, const struct vcpu_state *states,
+		      struct error_detail *detail)
+{
+	uint64_t drift;
+	int result = 0;
+
+	for (uint32_t i = 0; i < count && result == 0; i++) {
+		result = set_core(vcpus[i], &states[i], detail);
+		if (result == 0)
+			result = vcpu_set_msrs(vcpus[i], &states[i].msrs, detail);
+	}
+	if (result == 0)
+		result = vcpu_set_tscs(vcpus, count, states, &drift, detail);
+	for (uint32_t i = 0; i < count && result == 0; i++)
+		result = set_interrupts(vcpus[i], &states[i], drift, detail);
+
 	return result;
+}
+
+int vcpu_set_states(struct vcpu *const *vcpus, uint32_t count, const struct vcpu_state *states,
+		    struct error_detail *detail)
+{
+	int result;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (!vcpu_is_parked(vcpus[i]))
+			return item_fail(vcpus[i], EBUSY, "it runs", detail);
+
+	result = set_states(vcpus, count, states, detail);
+	/* Not before: what a vCPU holds fresh need not be set. */
+	for (uint32_t i = 0; i < count; i++)
+		vcpus[i]->is_written = true;
+	return result;
+}
+
+int vcpu_set_state(struct vcpu *vcpu, const struct vcpu_state *state, struct error_detail *detail)
+{
+	return vcpu_set_states(&vcpu, 1, state, detail);
 }
 
 int vcpu_get_registers(struct vcpu *vcpu, struct kvm_regs *ret_regs, struct kvm_sregs *ret_sregs)

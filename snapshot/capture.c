@@ -77,19 +77,6 @@ static int capture_devices(struct machine *machine, struct vm_state *ret_state, 
 	return 0;
 }
 
-static int capture_vcpus(struct machine *machine, struct vm_state *ret_state, struct error_detail *detail)
-{
-	for (uint32_t i = 0; i < machine->shape.vcpus; i++) {
-		int r = vcpu_get_state(machine->vcpus[i], &ret_state->vcpus[i], detail);
-
-		if (r < 0)
-			return r;
-	}
-
-	ret_state->vcpu_count = machine->shape.vcpus;
-	return 0;
-}
-
 static void fill_header(const struct machine *machine, struct vm_state *ret_state)
 {
 	memset(ret_state, 0, sizeof(*ret_state));
@@ -121,9 +108,10 @@ int snapshot_capture(struct machine *machine, struct vm_state *ret_state, struct
 	if (r < 0)
 		return r;
 	times.irqchip_ns = monotonic_lap(&begun);
-	r = capture_vcpus(machine, ret_state, detail);
+	r = vcpu_get_states(machine->vcpus, machine->shape.vcpus, ret_state->vcpus, detail);
 	if (r < 0)
 		return r;
+	ret_state->vcpu_count = machine->shape.vcpus;
 	times.vcpu_ns = monotonic_lap(&begun);
 	r = vm_get_clock(&machine->vm, &ret_state->clock);
 	if (r < 0) {

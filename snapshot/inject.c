@@ -102,18 +102,6 @@ static int inject_devices(struct machine *machine, const struct vm_state *state,
 	return 0;
 }
 
-static int inject_vcpus(struct machine *machine, const struct vm_state *state, struct error_detail *detail)
-{
-	for (uint32_t i = 0; i < machine->shape.vcpus; i++) {
-		int r = vcpu_set_state(machine->vcpus[i], &state->vcpus[i], detail);
-
-		if (r < 0)
-			return r;
-	}
-
-	return 0;
-}
-
 /* The host's wall-clock time since the snapshot was taken, in nanoseconds; 0 where its clock was set back since. */
 static uint64_t wall_time_since(const struct vm_state *state)
 {
@@ -180,7 +168,7 @@ int snapshot_inject(struct machine *machine, const struct vm_state *state, int m
 	if (r < 0)
 		return r;
 	times.devices_ns = monotonic_lap(&begun);
-	r = inject_vcpus(machine, state, detail);
+	r = vcpu_set_states(machine->vcpus, machine->shape.vcpus, state->vcpus, detail);
 	if (r < 0)
 		return r;
 	times.vcpu_ns = monotonic_lap(&begun);

@@ -335,11 +335,15 @@ static void count_msrs(void *opaque)
 
 	(void)opaque;
 	fixture_load("plain", &state, &memory);
-	CHECK_EQ(state->vcpus[0].msrs.count, fixture_host()->msrs.count);
-	CHECK(fixture_host()->msrs.count >= 37);
+	for (uint32_t i = 0; i < fixture_host()->msrs.count; i++) {
+		uint32_t index = fixture_host()->msrs.entries[i].index;
+
+		CHECK(msr_find(&state->vcpus[0].msrs, index) || !msr_has_feature(index, &state->vcpus[0].cpuid));
+	}
+	CHECK(state->vcpus[0].msrs.count >= 37);
 }
 
-Test(state, has_every_msr_of_the_host)
+Test(state, has_every_msr_of_the_guest)
 {
 	fixture_in_process("source", source_plain, NULL);
 	fixture_in_process("count", count_msrs, NULL);
