@@ -11,9 +11,9 @@
 set -euo pipefail
 
 declare -A packages=(
-	[build]="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libjansson-dev libseccomp-dev libcap-ng-dev \
-zlib1g-dev liblzma-dev libzstd-dev liblz4-dev nettle-dev"
-	[tests]="libcriterion-dev clang-format clang-tidy socat acpica-tools"
+	[build]="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libhttp-parser-dev libjansson-dev \
+libseccomp-dev libcap-ng-dev zlib1g-dev liblzma-dev libzstd-dev liblz4-dev nettle-dev"
+	[tests]="libcriterion-dev clang-format clang-tidy socat acpica-tools curl"
 	[linux]="qemu-system-x86 busybox-static cpio e2fsprogs xz-utils"
 	[fuzz]="clang libclang-rt-14-dev"
 )

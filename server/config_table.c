@@ -82,7 +82,7 @@ const struct config_option config_options[] = {
 	{ "limits.http_header_bytes", NUMBER(http_header_bytes_max, 1024, MIB, "8192"), .reloadable = true,
 	  .limit_name = "http_header_bytes", .help = "longest head of an HTTP request" },
 	{ "limits.http_timeout_ms", NUMBER(http_timeout_ms, 100, 3600000, "30000"), .reloadable = true,
-	  .limit_name = "http_timeout_ms", .help = "how long an HTTP client may be silent in mid-request" },
+	  .limit_name = "http_timeout_ms", .help = "how long an HTTP client may take over a request, over reading its answer, and between two requests" },
 	{ "limits.file_jobs", NUMBER(file_jobs_max, 1, 65536, "256"), .limit_name = "file_jobs",
 	  .help = "jobs that may wait for the thread that does blocking file work" },
 

@@ -1,52 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * evhttp parses and writes HTTP; this file maps requests to calls and calls' ends to answers.
- *
- * evhttp serves one request of a connection at a time and frees it with the connection. An http_request therefore
- * lives from the request's arrival until its answer is sent (on_sent) or the connection is gone (on_closed),
- * whichever comes first; in the second case its call is abandoned, like that of any client that leaves.
+ * Requests to calls, and calls' ends to answers. What HTTP itself asks for is in http_reader.c and http_connection.c.
  */
 #include <errno.h>
-#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/http.h>
 
 #include "proto/jsonrpc.h"
 #include "server/cleanup.h"
-#include "server/clock.h"
 #include "server/dispatch.h"
 #include "server/guest.h"
 #include "server/http.h"
 #include "server/http_acceptor.h"
+#include "server/http_private.h"
 #include "server/server.h"
 #include "server/unix_listener.h"
 
-#define ALL_HTTP_METHODS                                                                           \
-	(EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | \
-	 EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH)
-
-struct http_request {
-	TAILQ_ENTRY(http_request) link;
-	struct http *http;
-	struct evhttp_request *request;
-	struct peer peer;
-	struct call *call; /* NULL: not begun, or answered */
-	struct undo undo;  /* if the answer is lost */
-};
-
-struct http {
-	struct server *server;
-	struct unix_listener *listener;
-	struct http_acceptor *acceptor;
-	struct evhttp *evhttp;
-	TAILQ_HEAD(, http_request) requests;
-	size_t request_count;
-};
+/* What http-parser allows beside a trailer that is as long as a head may be. */
+#define PARSER_SLACK 1024
 
 int http_status_for(enum rpc_code code)
 {
@@ -68,76 +41,26 @@ int http_status_for(enum rpc_code code)
 	return 500;
 }
 
-static void free_request(struct http_request *own)
+/* Send an object, which is released. NULL (out of memory) sends the status alone. */
+static void send_json(struct http_connection *own, struct http_answer answer, json_t *json)
 {
-	TAILQ_REMOVE(&own->http->requests, own, link);
-	own->http->request_count--;
-	peer_release(&own->peer);
-	free(own);
-}
+	cleanup_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
-static void on_sent(struct evhttp_request *request, void *opaque)
-{
-	evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
-	free_request(opaque);
-}
-
-static void on_closed(struct evhttp_connection *connection, void *opaque)
-{
-	struct rpc_error error = RPC_ERROR_INIT;
-	struct http_request *own = opaque;
-
-	(void)connection;
-	own->request = NULL;
-	if (own->call) {
-		(void)rpc_error_set(&error, RPC_CANCELLED, "the client has gone");
-		call_abandon(own->call, &error);
-	}
-	undo_apply(own->http->server, &own->undo);
-	free_request(own);
-}
-
-/* Send a JSON text. NULL (out of memory) sends the status alone. */
-static void send_text(struct http_request *own, int status, const char *text)
-{
-	struct evbuffer *body = evbuffer_new();
-
-	if (!own->request) {
-		if (body)
-			evbuffer_free(body);
-		return;
-	}
-
-	(void)evhttp_add_header(evhttp_request_get_output_headers(own->request), "Content-Type", "application/json");
-	if (body && text)
-		(void)evbuffer_add_printf(body, "%s\n", text);
-	evhttp_send_reply(own->request, status, NULL, body);
-	if (body)
-		evbuffer_free(body);
-}
-
-static void send_json(struct http_request *own, int status, json_t *json)
-{
-	cleanup_free char *text = json_dumps(json, JSON_COMPACT);
-
-	send_text(own, status, text);
 	json_decref(json);
+	answer.text = text;
+	http_connection_answer(own, &answer);
 }
 
-static void send_error(struct http_request *own, int status, const struct rpc_error *error)
+static void send_error(struct http_connection *own, int status, const struct rpc_error *error, const char *allow)
 {
+	const struct http_answer answer = { .status = status, .allow = allow, .retry_after_ms = error->retry_after_ms };
 	json_t *json = NULL;
-	char seconds[32];
 
-	if (error->retry_after_ms >= 0 && own->request) {
-		(void)snprintf(seconds, sizeof(seconds), "%" PRId64, (error->retry_after_ms + 999) / 1000);
-		(void)evhttp_add_header(evhttp_request_get_output_headers(own->request), "Retry-After", seconds);
-	}
 	(void)rpc_error_to_json(error, &json);
-	send_json(own, status, json_pack("{s:o?}", "error", json));
+	send_json(own, answer, json_pack("{s:o?}", "error", json));
 }
 
-__attribute__((format(printf, 4, 5))) static void refuse(struct http_request *own, int status, enum rpc_code code,
+__attribute__((format(printf, 4, 5))) static void refuse(struct http_connection *own, int status, enum rpc_code code,
 							 const char *format, ...)
 {
 	struct rpc_error error = RPC_ERROR_INIT;
@@ -148,48 +71,57 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct http_request *ow
 	(void)vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
 	(void)rpc_error_set(&error, code, "%s", message);
-	send_error(own, status, &error);
+	send_error(own, status, &error, NULL);
 	rpc_error_release(&error);
 }
 
+void http_refuse(struct http_connection *connection, int status, const char *text)
+{
+	refuse(connection, status,
+	       status == 501   ? RPC_UNIMPLEMENTED
+	       : status == 503 ? RPC_INTERNAL
+			       : RPC_INVALID_REQUEST,
+	       "%s", text);
+}
+
+/* ---- calls ---- */
+
 static void on_begun(void *opaque, struct call *call)
 {
-	struct http_request *own = opaque;
+	struct http_connection *own = opaque;
 
 	own->call = call;
 }
 
 static void on_answer(void *opaque, const json_t *result, const struct rpc_error *error, const struct undo *undo)
 {
-	struct http_request *own = opaque;
-	cleanup_free char *text = NULL;
+	struct http_connection *own = opaque;
 
 	own->call = NULL;
 	if (undo)
 		own->undo = *undo;
-	if (error) {
-		send_error(own, http_status_for(error->code), error);
-	} else {
-		text = json_dumps(result, JSON_COMPACT);
-		send_text(own, HTTP_OK, text);
-	}
+	if (error)
+		send_error(own, http_status_for(error->code), error, NULL);
+	else
+		send_json(own, (struct http_answer){ .status = 200, .retry_after_ms = -1 },
+			  json_incref((json_t *)result));
 }
 
 static const struct call_origin_ops http_ops = { .begun = on_begun, .answer = on_answer };
 
-static void answer_health(struct http_request *own)
+static void answer_health(struct http_connection *own)
 {
 	static const char *const names[] = { "ok", "draining", "stopping" };
 	enum server_state state = own->http->server->state;
 
-	send_json(own, state == SERVER_SERVING ? HTTP_OK : HTTP_SERVUNAVAIL,
+	send_json(own, (struct http_answer){ .status = state == SERVER_SERVING ? 200 : 503, .retry_after_ms = -1 },
 		  json_pack("{s:s}", "status", names[state]));
 }
 
 /* The body as an object of known members. Returns 0, or -EINVAL when the request was answered. */
-static int read_body(struct http_request *own, const char *const *members, json_t **ret_body)
+static int read_body(struct http_connection *own, const char *const *members, json_t **ret_body)
 {
-	struct evbuffer *input = evhttp_request_get_input_buffer(own->request);
+	struct evbuffer *input = http_reader_body(own->reader);
 	size_t length = evbuffer_get_length(input);
 	struct rpc_error error = RPC_ERROR_INIT;
 	cleanup_json json_t *body = NULL;
@@ -197,14 +129,14 @@ static int read_body(struct http_request *own, const char *const *members, json_
 	json_t *value;
 	size_t i;
 
-	if (jsonrpc_load((const char *)evbuffer_pullup(input, -1), length, own->http->server->config.nesting_max, &body,
-			 &error)) {
-		send_error(own, HTTP_BADREQUEST, &error);
+	if (jsonrpc_load(length ? (const char *)evbuffer_pullup(input, -1) : "", length,
+			 own->http->server->config.nesting_max, &body, &error)) {
+		send_error(own, 400, &error, NULL);
 		rpc_error_release(&error);
 		return -EINVAL;
 	}
 	if (!json_is_object(body)) {
-		refuse(own, HTTP_BADREQUEST, RPC_INVALID_ARGUMENT, "the body must be a JSON object");
+		refuse(own, 400, RPC_INVALID_ARGUMENT, "the body must be a JSON object");
 		return -EINVAL;
 	}
 
@@ -212,7 +144,7 @@ static int read_body(struct http_request *own, const char *const *members, json_
 		for (i = 0; members[i] && strcmp(members[i], name) != 0; i++)
 			;
 		if (!members[i]) {
-			refuse(own, HTTP_BADREQUEST, RPC_INVALID_ARGUMENT, "unknown member \"%.64s\"", name);
+			refuse(own, 400, RPC_INVALID_ARGUMENT, "unknown member \"%.64s\"", name);
 			return -EINVAL;
 		}
 	}
@@ -220,7 +152,7 @@ static int read_body(struct http_request *own, const char *const *members, json_
 	return 0;
 }
 
-static void serve_call(struct http_request *own, const char *method, const json_t *params)
+static void serve_call(struct http_connection *own, const char *method, const json_t *params)
 {
 	const struct call_origin origin = { .ops = &http_ops, .opaque = own, .peer = &own->peer };
 
@@ -228,19 +160,19 @@ static void serve_call(struct http_request *own, const char *method, const json_
 }
 
 /* Say which VM is meant where the client did not. Returns 0, or -EINVAL when the request was answered. */
-static int name_only_vm(struct http_request *own, json_t *body)
+static int name_only_vm(struct http_connection *own, json_t *body)
 {
 	const struct guest *vm = TAILQ_FIRST(&own->http->server->vms);
 
 	if (vm && !TAILQ_NEXT(vm, link) && json_object_set_new(body, "vm", json_string(vm->id)) == 0)
 		return 0;
 
-	refuse(own, HTTP_BADREQUEST, RPC_INVALID_ARGUMENT, "%s",
+	refuse(own, 400, RPC_INVALID_ARGUMENT, "%s",
 	       vm ? "there are several VMs: name one with \"vm\"" : "there is no VM");
 	return -EINVAL;
 }
 
-static void serve_create(struct http_request *own)
+static void serve_create(struct http_connection *own)
 {
 	static const char *const members[] = { "snapshot_path", "vm", "deadline_ms", NULL };
 	cleanup_json json_t *body = NULL, *params = NULL;
@@ -254,7 +186,7 @@ static void serve_create(struct http_request *own)
 	serve_call(own, "vm.snapshot", params);
 }
 
-static void serve_load(struct http_request *own)
+static void serve_load(struct http_connection *own)
 {
 	static const char *const members[] = { "snapshot_path", "deadline_ms", NULL };
 	cleanup_json json_t *body = NULL, *params = NULL;
@@ -266,94 +198,84 @@ static void serve_load(struct http_request *own)
 	serve_call(own, "vm.restore", params);
 }
 
+/* ---- routes ---- */
+
+#define GET_METHODS "GET, HEAD, OPTIONS"
+#define PUT_METHODS "PUT, OPTIONS"
+#define ALL_METHODS "GET, HEAD, PUT, OPTIONS"
+
 static const struct route {
 	const char *path;
-	enum evhttp_cmd_type method;
-	const char *method_name;
-	void (*serve)(struct http_request *own);
+	enum http_method method;
+	const char *allow;
+	void (*serve)(struct http_connection *own);
 } routes[] = {
-	{ "/healthz", EVHTTP_REQ_GET, "GET", answer_health },
-	{ "/snapshot/create", EVHTTP_REQ_PUT, "PUT", serve_create },
-	{ "/snapshot/load", EVHTTP_REQ_PUT, "PUT", serve_load },
+	{ "/healthz", HTTP_GET, GET_METHODS, answer_health },
+	{ "/snapshot/create", HTTP_PUT, PUT_METHODS, serve_create },
+	{ "/snapshot/load", HTTP_PUT, PUT_METHODS, serve_load },
 };
 
-static void route_request(struct http_request *own)
+static const struct route *find_route(const char *path)
 {
-	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(own->request));
 	size_t i;
 
-	for (i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-		if (!path || strcmp(routes[i].path, path) != 0)
-			continue;
-		if (evhttp_request_get_command(own->request) == routes[i].method) {
-			routes[i].serve(own);
-			return;
-		}
-		(void)evhttp_add_header(evhttp_request_get_output_headers(own->request), "Allow",
-					routes[i].method_name);
-		refuse(own, HTTP_BADMETHOD, RPC_UNIMPLEMENTED, "%s takes %s only", path, routes[i].method_name);
-		return;
-	}
-	refuse(own, HTTP_NOTFOUND, RPC_NOT_FOUND, "there is nothing at this path");
+	for (i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+		if (!strcmp(routes[i].path, path))
+			return &routes[i];
+	return NULL;
 }
 
-static void on_request(struct evhttp_request *request, void *opaque)
+static void answer_options(struct http_connection *own, const char *allow)
 {
-	struct evhttp_connection *connection = evhttp_request_get_connection(request);
-	struct http_request *own = calloc(1, sizeof(*own));
-	struct http *http = opaque;
-
-	if (!own || peer_read(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), &own->peer)) {
-		free(own);
-		evhttp_send_error(request, HTTP_INTERNAL, NULL);
-		return;
-	}
-
-	own->http = http;
-	own->request = request;
-	TAILQ_INSERT_TAIL(&http->requests, own, link);
-	http->request_count++;
-	evhttp_request_set_on_complete_cb(request, on_sent, own);
-	evhttp_connection_set_closecb(connection, on_closed, own);
-	route_request(own);
+	http_connection_answer(own, &(struct http_answer){ .status = 204, .allow = allow, .retry_after_ms = -1 });
 }
+
+static void refuse_method(struct http_connection *own, const struct route *route)
+{
+	struct rpc_error error = RPC_ERROR_INIT;
+
+	(void)rpc_error_set(&error, RPC_UNIMPLEMENTED, "%s takes %s only", route->path, route->allow);
+	send_error(own, 405, &error, route->allow);
+	rpc_error_release(&error);
+}
+
+bool http_answer_head(struct http_connection *connection)
+{
+	const struct http_head *head = http_reader_head(connection->reader);
+	const struct route *route = find_route(head->path);
+	bool is_get = head->method == HTTP_GET || head->method == HTTP_HEAD;
+
+	if (!strcmp(head->path, "*"))
+		answer_options(connection, ALL_METHODS);
+	else if (head->method == HTTP_CONNECT)
+		http_refuse(connection, 501, "this is no proxy");
+	else if (!route)
+		refuse(connection, 404, RPC_NOT_FOUND, "there is nothing at this path");
+	else if (head->method == HTTP_OPTIONS)
+		answer_options(connection, route->allow);
+	else if (head->method != route->method && !(is_get && route->method == HTTP_GET))
+		refuse_method(connection, route);
+	else
+		return false;
+	return true;
+}
+
+void http_serve(struct http_connection *connection)
+{
+	find_route(http_reader_head(connection->reader)->path)->serve(connection);
+}
+
+/* ---- the socket ---- */
 
 void http_configure(struct http *http)
 {
-	const struct config *config;
-	struct timeval timeout;
-
-	if (!http)
-		return;
-
-	config = &http->server->config;
-	timeout = clock_timeval(config->http_timeout_ms);
-	evhttp_set_timeout_tv(http->evhttp, &timeout);
-	evhttp_set_max_headers_size(http->evhttp, config->http_header_bytes_max);
-	evhttp_set_max_body_size(http->evhttp, config->http_body_bytes_max);
-}
-
-static int make_parts(struct http *http, struct error_detail *detail)
-{
-	const struct config *config = &http->server->config;
-	int error;
-
-	error = unix_listener_open(config->http_socket_path, config->socket_mode, config->socket_group, &http->listener,
-				   detail);
-	if (error)
-		return error;
-
-	http->evhttp = evhttp_new(http->server->base);
-	if (!http->evhttp)
-		return -ENOMEM;
-	evhttp_set_allowed_methods(http->evhttp, ALL_HTTP_METHODS);
-	evhttp_set_gencb(http->evhttp, on_request, http);
-	http_configure(http);
-	return 0;
+	if (http) /* of the parser, and for all that there are; the limits are looked at as they are needed */
+		http_parser_set_max_header_size(http->server->config.http_header_bytes_max + PARSER_SLACK);
 }
 
 int http_new(struct server *server, struct http **ret_http, struct error_detail *detail)
 {
+	const struct config *config = &server->config;
 	struct http *http = calloc(1, sizeof(*http));
 	int error;
 
@@ -361,8 +283,10 @@ int http_new(struct server *server, struct http **ret_http, struct error_detail 
 		return -ENOMEM;
 
 	http->server = server;
-	TAILQ_INIT(&http->requests);
-	error = make_parts(http, detail);
+	TAILQ_INIT(&http->connections);
+	http_configure(http);
+	error = unix_listener_open(config->http_socket_path, config->socket_mode, config->socket_group, &http->listener,
+				   detail);
 	if (error) {
 		(void)http_free(http);
 		return error;
@@ -374,31 +298,37 @@ int http_new(struct server *server, struct http **ret_http, struct error_detail 
 
 int http_listen(struct http *http)
 {
-	return http_acceptor_new(http->server, http->evhttp, unix_listener_fd(http->listener), &http->acceptor);
+	return http_acceptor_new(http, unix_listener_fd(http->listener), &http->acceptor);
 }
 
 void http_abandon_calls(struct http *http)
 {
-	struct http_request *own, *next;
+	struct http_connection *connection;
 
 	if (!http)
 		return;
 
 	http_acceptor_stop(http->acceptor);
-	for (own = TAILQ_FIRST(&http->requests); own; own = next) {
+	TAILQ_FOREACH(connection, &http->connections, link) {
 		struct rpc_error error = RPC_ERROR_INIT;
 
-		next = TAILQ_NEXT(own, link);
-		if (!own->call)
+		if (!connection->call)
 			continue;
 		(void)rpc_error_set(&error, RPC_DRAINING, "the daemon is stopping");
-		call_abandon(own->call, &error);
+		call_abandon(connection->call, &error);
 	}
 }
 
 size_t http_unsent(const struct http *http)
 {
-	return http ? http->request_count : 0;
+	const struct http_connection *connection;
+	size_t unsent = 0;
+
+	if (!http)
+		return 0;
+	TAILQ_FOREACH(connection, &http->connections, link)
+		unsent += connection->call || evbuffer_get_length(connection->output) > 0;
+	return unsent;
 }
 
 struct http *http_free(struct http *http)
@@ -406,8 +336,8 @@ struct http *http_free(struct http *http)
 	if (!http)
 		return NULL;
 
-	if (http->evhttp)
-		evhttp_free(http->evhttp);
+	while (!TAILQ_EMPTY(&http->connections))
+		http_connection_end(TAILQ_FIRST(&http->connections));
 	(void)http_acceptor_free(http->acceptor);
 	(void)unix_listener_close(http->listener);
 	free(http);

@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may connect over HTTP, and when: evhttp takes every client that there is, so this stands before it.
+ * Who may connect over HTTP, and when.
  */
 #ifndef EMBER_SERVER_HTTP_ACCEPTOR_H
 #define EMBER_SERVER_HTTP_ACCEPTOR_H
 
-struct evhttp;
+struct http;
 struct http_acceptor;
-struct server;
 
 /*
- * Take clients from a listening socket for evhttp: as many at one time as limits.connections says, the others wait in
- * the kernel's queue.
+ * Take clients from a listening socket: as many at one time as limits.connections says. The others wait in the kernel's queue; where they do,
+ * the connection goes that has kept its place for the longest without a call that is open, once that is a second.
  *
  * socket         listening; stays the caller's, and open until http_acceptor_free()
- * ret_acceptor   to be freed after evhttp
+ * ret_acceptor   to be freed with http_acceptor_free()
  *
  * Returns 0 or -ENOMEM.
  */
-int http_acceptor_new(struct server *server, struct evhttp *evhttp, int socket, struct http_acceptor **ret_acceptor);
+int http_acceptor_new(struct http *http, int socket, struct http_acceptor **ret_acceptor);
 
 /* Take no more clients. Takes NULL. */
 void http_acceptor_stop(struct http_acceptor *acceptor);
