@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,8 @@ static void run_altered(uint8_t *data, size_t size)
 	}
 }
 
-static void run_file(int folder, const char *name)
+/* Returns whether it is an input: a folder is none. Not every file system says so in the entry. */
+static bool run_file(int folder, const char *name)
 {
 	int file = openat(folder, name, O_RDONLY | O_CLOEXEC);
 	struct stat status;
@@ -59,6 +61,10 @@ static void run_file(int folder, const char *name)
 	if (file < 0 || fstat(file, &status) < 0) {
 		perror(name);
 		exit(1);
+	}
+	if (!S_ISREG(status.st_mode)) {
+		(void)close(file);
+		return false;
 	}
 	data = malloc((size_t)status.st_size + 1);
 	if (!data || read(file, data, (size_t)status.st_size) != status.st_size) {
@@ -69,6 +75,7 @@ static void run_file(int folder, const char *name)
 	run(data, (size_t)status.st_size);
 	run_altered(data, (size_t)status.st_size);
 	free(data);
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -81,12 +88,8 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "Usage: %s FOLDER (of inputs)\n", argv[0]);
 		return 2;
 	}
-	while ((entry = readdir(folder))) {
-		if (entry->d_type != DT_REG)
-			continue;
-		run_file(dirfd(folder), entry->d_name);
-		files++;
-	}
+	while ((entry = readdir(folder)))
+		files += run_file(dirfd(folder), entry->d_name) ? 1 : 0;
 	(void)closedir(folder);
 	(void)printf("%zu inputs and their alterations: nothing found\n", files);
 

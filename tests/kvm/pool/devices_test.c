@@ -40,7 +40,7 @@ static void tear_down(void)
 	harness_close(&harness);
 }
 
-TestSuite(pool_devices, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(pool_devices, .init = set_up, .fini = tear_down, .timeout = 600);
 
 /* Each byte of a sector is its number, plus one: what the guests expect. */
 static int disk_image(void)

@@ -32,7 +32,7 @@ static void tear_down(void)
 	harness_close(&harness);
 }
 
-TestSuite(kernel_load, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(kernel_load, .init = set_up, .fini = tear_down, .timeout = 600);
 
 /* Load a kernel and wait for the answer. */
 static void load(const void *bytes, size_t size)

@@ -22,7 +22,7 @@ static void tear_down(void)
 	harness_close(&harness);
 }
 
-TestSuite(late_end, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(late_end, .init = set_up, .fini = tear_down, .timeout = 600);
 
 /* In long mode: wait for the flag, then pulse the reset line. */
 static const uint8_t guest[] = {

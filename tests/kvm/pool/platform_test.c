@@ -36,7 +36,7 @@ static void tear_down(void)
 	harness_close(&harness);
 }
 
-TestSuite(pool_platform, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(pool_platform, .init = set_up, .fini = tear_down, .timeout = 600);
 
 /* ---- kernels ---- */
 

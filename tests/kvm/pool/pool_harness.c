@@ -13,7 +13,7 @@
 #include "guest.h"
 #include "kvm/monotonic.h"
 
-#define PATIENCE_NS UINT64_C(30000000000)
+#define PATIENCE_NS UINT64_C(240000000000) /* for anything that must happen */
 
 GUEST_IMAGE(hello_long);
 
@@ -276,7 +276,7 @@ void harness_boot_image(struct harness *harness, const struct machine_shape *sha
 
 void harness_wait_signal(struct harness *harness, struct started_vm *vm, uint8_t number, unsigned count)
 {
-	uint64_t until = monotonic_ns() + 2 * PATIENCE_NS;
+	uint64_t until = monotonic_ns() + PATIENCE_NS;
 
 	while (vm->signals[number] < count && monotonic_ns() < until) {
 		harness_turn(harness, 2);

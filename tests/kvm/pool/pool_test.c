@@ -25,7 +25,7 @@ static void tear_down(void)
 	harness_close(&harness);
 }
 
-TestSuite(pool, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(pool, .init = set_up, .fini = tear_down, .timeout = 600);
 
 Test(pool, knows_the_host)
 {

@@ -12,7 +12,7 @@
 
 #include "liars.h"
 
-TestSuite(hostile_devices, .timeout = 60);
+TestSuite(hostile_devices, .timeout = 600);
 
 /* A machine with a device of each kind that needs nothing of the host. */
 static struct machine_shape shape_with_devices(void)

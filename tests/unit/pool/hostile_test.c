@@ -27,7 +27,7 @@ static struct pool_vm *start(struct started_vm *vm)
 	return vm->vm;
 }
 
-TestSuite(hostile, .timeout = 60);
+TestSuite(hostile, .timeout = 600);
 
 /* ---- workers that never get as far as a VM ---- */
 

@@ -176,7 +176,7 @@ static void visit(json_t *value, const char *path)
 	}
 }
 
-Test(state_json_members, every_member_missing_mistyped_out_of_range_or_unknown, .timeout = 300)
+Test(state_json_members, every_member_missing_mistyped_out_of_range_or_unknown, .timeout = 600)
 {
 	struct sample *sample = sample_new(1, 2);
 	size_t size;

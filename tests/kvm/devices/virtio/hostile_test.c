@@ -35,7 +35,7 @@ GUEST_IMAGE(virtio_hostile_vsock);
 static struct fixture fixture;
 static struct error_detail detail;
 
-TestSuite(machine_hostile, .timeout = 200);
+TestSuite(machine_hostile, .timeout = 600);
 
 /* How a device is given to a machine, and which guest is hostile to it. */
 struct attack {

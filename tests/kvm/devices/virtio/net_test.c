@@ -47,7 +47,7 @@ static void end_machine(struct end *end)
 	close(end->wire);
 }
 
-TestSuite(machine_net, .init = set_up, .timeout = 200);
+TestSuite(machine_net, .init = set_up, .timeout = 600);
 
 static int open_tap(const char *name)
 {

@@ -173,7 +173,7 @@ static void move(struct fixture *from, struct fixture *to, int overlay)
 /*
  * In the middle of a copy, again and again: nothing is lost and nothing done twice, in the clone and in the original.
  */
-Test(machine_virtio, a_disk_is_copied_through_snapshots, .timeout = 200)
+Test(machine_virtio, a_disk_is_copied_through_snapshots, .timeout = 600)
 {
 	uint8_t before[SECTORS * 512];
 	uint8_t after[SECTORS * 512];

@@ -33,7 +33,7 @@ struct end {
 
 static struct end source, target;
 
-TestSuite(machine_vsock, .timeout = 200);
+TestSuite(machine_vsock, .timeout = 600);
 
 static int listen_as(struct end *end, const char *name)
 {

@@ -29,7 +29,7 @@ static void tear_down(void)
 	vsock_guest_close(&guest);
 }
 
-TestSuite(virtio_vsock_ends, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(virtio_vsock_ends, .init = set_up, .fini = tear_down, .timeout = 600);
 
 static void say(const char *text)
 {

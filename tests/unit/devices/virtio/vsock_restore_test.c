@@ -28,7 +28,7 @@ static void tear_down(void)
 	vsock_guest_close(&guest);
 }
 
-TestSuite(virtio_vsock_restore, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(virtio_vsock_restore, .init = set_up, .fini = tear_down, .timeout = 600);
 
 /* What the guest has paused as goes on in another device; to be resumed. */
 static void move(uint32_t cid)

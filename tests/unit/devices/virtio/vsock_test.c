@@ -637,7 +637,7 @@ static void pump_guest(void)
 	vsock_guest_send(&guest, &answer, data, header.len);
 }
 
-Test(virtio_vsock, many_streams_at_once, .timeout = 100)
+Test(virtio_vsock, many_streams_at_once, .timeout = 600)
 {
 	uint32_t finished = 0;
 

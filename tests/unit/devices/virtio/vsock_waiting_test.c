@@ -25,7 +25,7 @@ static void tear_down(void)
 	vsock_guest_close(&guest);
 }
 
-TestSuite(virtio_vsock_waiting, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(virtio_vsock_waiting, .init = set_up, .fini = tear_down, .timeout = 600);
 
 /* How many connections are in a state; if `older`, their patience is over from now on, in the order of their places. */
 static uint32_t count_connections(enum vsock_state state, bool older)
