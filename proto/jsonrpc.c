@@ -60,6 +60,9 @@ int jsonrpc_load(const char *text, size_t length, size_t depth, json_t **ret_jso
 				     depth, offset);
 
 	json = json_loadb(length ? text : "", length, LOAD_FLAGS, &parser);
+	/* Where an allocation fails, jansson mostly gives up without a word. */
+	if (!json && (parser.text[0] == '\0' || json_error_code(&parser) == json_error_out_of_memory))
+		return rpc_error_set(error, RPC_RESOURCE_EXHAUSTED, "out of memory for a request's JSON");
 	if (!json)
 		return rpc_error_set(error, RPC_PARSE_ERROR, "not valid JSON: %s at byte %d", parser.text,
 				     parser.position);

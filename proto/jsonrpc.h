@@ -62,9 +62,9 @@ struct jsonrpc_message {
  * text, length  need not be terminated
  * depth         levels, 1 to JSONRPC_DEPTH_MAX
  * ret_json      a new reference; any JSON value
- * error         RPC_PARSE_ERROR with what and where, on -EBADMSG; may be NULL
+ * error         RPC_PARSE_ERROR with what and where, on -EBADMSG; RPC_RESOURCE_EXHAUSTED; may be NULL
  *
- * Returns 0 or -EBADMSG (memory that is short shows as a parse error, too).
+ * Returns 0, -EBADMSG, or another negative errno where memory is short.
  */
 int jsonrpc_load(const char *text, size_t length, size_t depth, json_t **ret_json, struct rpc_error *error);
 

@@ -9,47 +9,42 @@
 #include <stddef.h>
 
 static const enum rpc_code errors_start[] = {
-	RPC_POOL_EXHAUSTED,
-	RPC_SHAPE_FAILING,
-	RPC_WORKER_DIED,
-	RPC_NOT_FOUND,
-	RPC_INVALID_ARGUMENT,
-	RPC_HOST_MISMATCH,
-	RPC_SNAPSHOT_DAMAGED,
-	RPC_RESOURCE_EXHAUSTED,
-	RPC_FAILED_PRECONDITION,
-	RPC_ALREADY_EXISTS,
-	RPC_OK,
+	RPC_POOL_EXHAUSTED, RPC_SHAPE_FAILING,    RPC_WORKER_DIED,         RPC_NOT_FOUND,      RPC_INVALID_ARGUMENT,
+	RPC_HOST_MISMATCH,  RPC_SNAPSHOT_DAMAGED, RPC_FAILED_PRECONDITION, RPC_ALREADY_EXISTS, RPC_OK,
 };
 static const enum rpc_code errors_vm_balloon[] = {
 	RPC_NOT_FOUND, RPC_WRONG_VM_STATE, RPC_WORKER_DIED, RPC_INVALID_ARGUMENT, RPC_FAILED_PRECONDITION, RPC_OK,
 };
 static const enum rpc_code errors_vm[] = { RPC_NOT_FOUND, RPC_WRONG_VM_STATE, RPC_WORKER_DIED, RPC_OK };
 static const enum rpc_code errors_vm_snapshot[] = {
-	RPC_NOT_FOUND,          RPC_WRONG_VM_STATE,      RPC_WORKER_DIED,
-	RPC_ALREADY_EXISTS,     RPC_SNAPSHOT_IN_USE,     RPC_INVALID_ARGUMENT,
-	RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
+	RPC_NOT_FOUND,       RPC_WRONG_VM_STATE,   RPC_WORKER_DIED,         RPC_ALREADY_EXISTS,
+	RPC_SNAPSHOT_IN_USE, RPC_INVALID_ARGUMENT, RPC_FAILED_PRECONDITION, RPC_OK,
 };
 static const enum rpc_code errors_register[] = {
-	RPC_ALREADY_EXISTS,  RPC_NOT_FOUND,          RPC_INVALID_ARGUMENT,    RPC_SNAPSHOT_DAMAGED, RPC_HOST_MISMATCH,
-	RPC_SNAPSHOT_IN_USE, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_ABORTED,          RPC_OK,
+	RPC_ALREADY_EXISTS,      RPC_NOT_FOUND,     RPC_INVALID_ARGUMENT,
+	RPC_SNAPSHOT_DAMAGED,    RPC_HOST_MISMATCH, RPC_SNAPSHOT_IN_USE,
+	RPC_FAILED_PRECONDITION, RPC_ABORTED,       RPC_OK,
 };
 static const enum rpc_code errors_snapshot[] = {
-	RPC_NOT_FOUND, RPC_SNAPSHOT_DAMAGED, RPC_HOST_MISMATCH, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
+	RPC_NOT_FOUND, RPC_SNAPSHOT_DAMAGED, RPC_HOST_MISMATCH, RPC_FAILED_PRECONDITION, RPC_OK,
 };
 static const enum rpc_code errors_remove[] = {
-	RPC_NOT_FOUND, RPC_SNAPSHOT_IN_USE, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
+	RPC_NOT_FOUND,
+	RPC_SNAPSHOT_IN_USE,
+	RPC_FAILED_PRECONDITION,
+	RPC_OK,
 };
 static const enum rpc_code errors_kernel_add[] = {
-	RPC_ALREADY_EXISTS,      RPC_NOT_FOUND,      RPC_INVALID_ARGUMENT, RPC_RESOURCE_EXHAUSTED,
-	RPC_FAILED_PRECONDITION, RPC_POOL_EXHAUSTED, RPC_WORKER_DIED,      RPC_OK,
+	RPC_ALREADY_EXISTS, RPC_NOT_FOUND, RPC_INVALID_ARGUMENT, RPC_FAILED_PRECONDITION, RPC_POOL_EXHAUSTED,
+	RPC_WORKER_DIED,    RPC_OK,
 };
 static const enum rpc_code errors_kernel[] = { RPC_NOT_FOUND, RPC_OK };
 static const enum rpc_code errors_kernel_remove[] = {
-	RPC_NOT_FOUND, RPC_KERNEL_IN_USE, RPC_RESOURCE_EXHAUSTED, RPC_FAILED_PRECONDITION, RPC_OK,
+	RPC_NOT_FOUND,
+	RPC_KERNEL_IN_USE,
+	RPC_FAILED_PRECONDITION,
+	RPC_OK,
 };
-static const enum rpc_code errors_configure[] = { RPC_RESOURCE_EXHAUSTED, RPC_OK };
-static const enum rpc_code errors_subscribe[] = { RPC_RESOURCE_EXHAUSTED, RPC_OK };
 
 static const struct method methods[] = {
 	{ .name = "server.ping",
@@ -85,8 +80,7 @@ static const struct method methods[] = {
 	  .summary = "Set a shape's targets; the pool fills or empties towards them",
 	  .params = params_pool_configure,
 	  .result = result_shape,
-	  .result_description = "The shape as it stands",
-	  .errors = errors_configure },
+	  .result_description = "The shape as it stands" },
 
 	{ .name = "snapshot.register",
 	  .role = ROLE_ADMIN,
@@ -281,8 +275,7 @@ static const struct method methods[] = {
 	  .summary = "Be told of what happens, by notifications on this connection",
 	  .params = params_events_subscribe,
 	  .result = result_events_subscribe,
-	  .result_description = "The subscription",
-	  .errors = errors_subscribe },
+	  .result_description = "The subscription" },
 
 	{ .name = "rpc.discover",
 	  .role = ROLE_OBSERVE,

@@ -15,6 +15,7 @@
 #include "server/cleanup.h"
 #include "server/config.h"
 #include "server/config_table.h"
+#include "snapshot/json_value.h"
 
 #define PATH_TEXT_MAX 256
 
@@ -130,8 +131,11 @@ int config_apply_file(struct config *config, const char *path, const struct conf
 
 	root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &problem);
 	if (!root) {
-		config_report_error(report, path, "line %d, column %d: %s", problem.line, problem.column, problem.text);
-		return -EINVAL;
+		char why[JSON_ERROR_TEXT_LENGTH];
+
+		error = json_load_failure(&problem, why, sizeof(why));
+		config_report_error(report, path, "line %d, column %d: %s", problem.line, problem.column, why);
+		return error;
 	}
 	return config_apply_json(config, root, report);
 }

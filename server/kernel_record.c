@@ -230,9 +230,10 @@ int kernel_record_from_text(const char *text, size_t size, struct kernel_record 
 
 	document = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
 	if (!document) {
-		json_printable(error.text, message, sizeof(message));
+		int r = json_load_failure(&error, message, sizeof(message));
+
 		error_detail_set(detail, "line %d, column %d: %s", error.line, error.column, message);
-		return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EINVAL;
+		return r;
 	}
 	reader.document = document;
 	reader.result = json_expect_object(document, &reader.path, detail);

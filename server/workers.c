@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "proto/reason.h"
 #include "server/guest.h"
@@ -186,10 +187,18 @@ static enum reason reason_of_result(const struct pool_result *result)
 	return result->reason != REASON_NONE ? result->reason : reason_of_errno(DEED_VM, result->error);
 }
 
+static const char *sentence_of_result(const struct pool_result *result)
+{
+	if (result->detail.text[0])
+		return result->detail.text;
+	if (result->status == POOL_REFUSED && result->reason == REASON_NONE && result->error < 0)
+		return strerrordesc_np(-result->error);
+	return "the worker gave no reason";
+}
+
 int workers_error(const struct pool_result *result, struct rpc_error *error)
 {
-	int number = rpc_error_set_reason(error, reason_of_result(result), "%s",
-					  result->detail.text[0] ? result->detail.text : "the worker gave no reason");
+	int number = rpc_error_set_reason(error, reason_of_result(result), "%s", sentence_of_result(result));
 
 	if (result->retry_after_ms)
 		error->retry_after_ms = result->retry_after_ms;

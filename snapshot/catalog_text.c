@@ -162,9 +162,9 @@ int catalog_from_text(const char *text, size_t size,
 	}
 	document = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
 	if (!document) {
-		json_printable(error.text, message, sizeof(message));
+		r = json_load_failure(&error, message, sizeof(message));
 		error_detail_set(detail, CATALOG_FILE ", line %d, column %d: %s", error.line, error.column, message);
-		return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EINVAL;
+		return r;
 	}
 
 	r = check_document(document, detail);

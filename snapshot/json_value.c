@@ -81,6 +81,15 @@ void json_printable(const char *text, char *ret_text, size_t size)
 	ret_text[length] = '\0';
 }
 
+int json_load_failure(const json_error_t *error, char *ret_text, size_t size)
+{
+	/* Where an allocation fails, jansson mostly gives up without a word. */
+	bool no_memory = error->text[0] == '\0' || json_error_code(error) == json_error_out_of_memory;
+
+	json_printable(no_memory ? "out of memory" : error->text, ret_text, size);
+	return no_memory ? -ENOMEM : -EINVAL;
+}
+
 int json_fail_unknown(const struct json_path *path, const char *key, struct error_detail *detail)
 {
 	char printable[48];

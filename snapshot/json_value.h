@@ -37,6 +37,16 @@ int json_fail_unknown(const struct json_path *path, const char *key, struct erro
 void json_printable(const char *text, char *ret_text, size_t size);
 
 /*
+ * Why jansson did not load a text.
+ *
+ * error     of json_loadb()
+ * ret_text  a sentence, printable, cut to fit size
+ *
+ * Returns -EINVAL, or -ENOMEM: then the text may be as it should.
+ */
+int json_load_failure(const json_error_t *error, char *ret_text, size_t size);
+
+/*
  * Each returns 0 with the value in its result, or -EINVAL with detail set. value may be NULL: it is missing.
  *
  * json_read_integer   a number from minimum to maximum

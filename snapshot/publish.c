@@ -160,11 +160,16 @@ static int remove_folder(int parent, const char *name, int folder, const struct 
 	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
-/* Is what stands at the name a folder of this form, that may be replaced or removed? */
-static int check_replaceable(int parent, const char *name, const struct folder_form *form, struct error_detail *detail)
+/*
+ * Open what stands at the name, where it is a folder of this form, that may be replaced or removed. Who has it open can
+ * remove it without a further descriptor.
+ */
+static int open_replaceable(int parent, const char *name, const struct folder_form *form, int *ret_folder,
+			    struct error_detail *detail)
 {
 	cleanup_close int folder = -1;
 	struct stat status;
+	int r;
 
 	if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return failed(errno, "cannot look at", name, detail);
@@ -174,12 +179,16 @@ static int check_replaceable(int parent, const char *name, const struct folder_f
 	if (folder < 0)
 		return failed(errno, "cannot open", name, detail);
 
-	return folder_check(folder, name, form, detail);
+	r = folder_check(folder, name, form, detail);
+	if (r == 0)
+		*ret_folder = steal_fd(&folder);
+	return r;
 }
 
 static int check_destination(int parent, const char *name, const struct folder_form *form, bool overwrite,
 			     struct error_detail *detail)
 {
+	cleanup_close int folder = -1;
 	struct stat status;
 
 	if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
@@ -187,7 +196,7 @@ static int check_destination(int parent, const char *name, const struct folder_f
 	if (!overwrite)
 		return failed(EEXIST, "will not replace", name, detail);
 
-	return check_replaceable(parent, name, form, detail);
+	return open_replaceable(parent, name, form, &folder, detail);
 }
 
 static int make_file(struct publication *publication, size_t file, int access)
@@ -311,6 +320,7 @@ int publication_commit(struct publication *publication, struct error_detail *det
 {
 	int parent = publication->parent;
 	const char *name = publication->name;
+	cleanup_close int old = -1;
 	bool exchange;
 	int r = write_to_disk(publication);
 
@@ -319,7 +329,7 @@ int publication_commit(struct publication *publication, struct error_detail *det
 
 	exchange = publication->overwrite && exists(parent, name);
 	if (r == 0 && exchange)
-		r = check_replaceable(parent, name, publication->form, detail);
+		r = open_replaceable(parent, name, publication->form, &old, detail);
 	if (r == 0)
 		r = rename_durably(parent, publication->temporary, name, exchange, detail);
 	if (r < 0) {
@@ -327,14 +337,9 @@ int publication_commit(struct publication *publication, struct error_detail *det
 		return r;
 	}
 
-	if (exchange) {
-		cleanup_close int old =
-			openat(parent, publication->temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-		/* A remainder harms nobody: the next sweep finds it. */
-		if (old >= 0)
-			(void)remove_folder(parent, publication->temporary, old, publication->form);
-	}
+	/* A remainder harms nobody: the next sweep finds it. */
+	if (exchange)
+		(void)remove_folder(parent, publication->temporary, old, publication->form);
 	close_all(publication);
 	return 0;
 }
@@ -398,12 +403,9 @@ int publish_remove(int at, const char *path, const struct folder_form *form, str
 	r = split(at, path, &parent, name, detail);
 	if (r < 0)
 		return r;
-	r = check_replaceable(parent, name, form, detail);
+	r = open_replaceable(parent, name, form, &folder, detail);
 	if (r < 0)
 		return r;
-	folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (folder < 0)
-		return failed(errno, "cannot open", name, detail);
 
 	r = temporary_name(name, temporary);
 	if (r < 0)

@@ -140,9 +140,10 @@ static int parse(const char *text, size_t size, json_t **ret_document, struct er
 	json_t *document = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
 
 	if (!document) {
-		json_printable(error.text, message, sizeof(message));
+		int r = json_load_failure(&error, message, sizeof(message));
+
 		error_detail_set(detail, "state.json, line %d, column %d: %s", error.line, error.column, message);
-		return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EINVAL;
+		return r;
 	}
 
 	*ret_document = document;
