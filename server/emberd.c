@@ -75,8 +75,11 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], pool_zygote_argument))
 		return pool_zygote_main(argc, argv);
 	signals_prepare(SIGNALS_OF_DAEMON);
-	if (open_standard_files())
+	status = open_standard_files();
+	if (status < 0) {
+		(void)fprintf(stderr, "emberd: cannot open /dev/null: %s\n", strerrordesc_np(-status));
 		return EXIT_FAILURE;
+	}
 	if (options_parse(argc, argv, &options))
 		return 2;
 	if (options.help) {
@@ -89,6 +92,8 @@ int main(int argc, char **argv)
 	}
 
 	config = calloc(1, sizeof(*config));
+	if (!config)
+		(void)fprintf(stderr, "emberd: out of memory for the configuration\n");
 	if (!config || options_load_config(&options, config, &report)) {
 		free(config);
 		return EXIT_FAILURE;

@@ -111,9 +111,13 @@ static void on_ended(int fd, short events, void *opaque)
 	const char *reason = "worker_crashed";
 	char text[MESSAGE_TEXT_MAX];
 	bool clean = false;
+	int result;
 
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG) < 0)
+	result = waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG);
+	if (result < 0 && errno == EINTR)
+		return; /* the pidfd is still readable, so this comes again */
+	if (result < 0)
 		(void)snprintf(text, sizeof(text), "could not be reaped: %s", strerror(errno));
 	else if (info.si_pid == 0)
 		return;
@@ -211,6 +215,15 @@ static void on_timer(int fd, short events, void *opaque)
 		process->stalled(process->owner);
 }
 
+/* Wait for a child that has been killed: an interruption must not leave a zombie. */
+static void reap(idtype_t type, id_t id)
+{
+	siginfo_t info;
+
+	while (waitid(type, id, &info, WEXITED) < 0 && errno == EINTR)
+		;
+}
+
 /* End a child that there is no pidfd of. It is ours until it is reaped, so its id cannot be another's. */
 static void end_by_id(pid_t pid)
 {
@@ -219,16 +232,14 @@ static void end_by_id(pid_t pid)
 	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
 		return; /* no child of ours */
 	(void)kill(pid, SIGKILL);
-	(void)waitid(P_PID, (id_t)pid, &info, WEXITED);
+	reap(P_PID, (id_t)pid);
 }
 
 void process_end_now(struct process *process)
 {
-	siginfo_t info;
-
 	if (process_alive(process)) {
 		signal_process(process, SIGKILL);
-		(void)waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED);
+		reap(P_PIDFD, (id_t)process->pidfd);
 	}
 	process_release(process);
 }
