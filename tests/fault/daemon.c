@@ -116,6 +116,19 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 	return remove(path);
 }
 
+static int remove_remainder(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+	(void)status;
+	(void)type;
+	(void)place;
+	return strstr(path, ".tmp-") || strstr(path, "/v.sock") ? remove(path) : 0;
+}
+
+void daemon_remove_remainders(const struct daemon *daemon)
+{
+	(void)nftw(daemon->folder, remove_remainder, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 void daemon_discard(struct daemon *daemon)
 {
 	(void)nftw(daemon->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);

@@ -75,6 +75,9 @@ void daemon_remember(struct daemon *daemon);
 /* Has it what it had? If not, and ret_why is given: what is different. */
 bool daemon_is_as_before(const struct daemon *daemon, char ret_why[COMPLAINT_MAX]);
 
+/* Delete what a removal that failed has left: temporaries, which the daemon sweeps at its next start, and a vsock's socket. */
+void daemon_remove_remainders(const struct daemon *daemon);
+
 /* Make the next call of the site fail, after so many that pass. */
 void daemon_arm(struct daemon *daemon, uint64_t key, int error, int calls);
 

@@ -103,6 +103,14 @@ static void end(struct job *job)
 	job->daemon.names = NULL;
 }
 
+/* Nothing of a daemon that was wrong may be taken for the next one's. */
+static void start_afresh(struct job *job)
+{
+	end(job);
+	daemon_discard(&job->daemon);
+	daemon_prepare(&job->daemon, job->options->program, job->options->frames);
+}
+
 /* Report what is wrong. Returns whether something is. */
 static bool report(struct job *job, const struct site *site, int error)
 {
@@ -153,6 +161,14 @@ static bool try_life(struct job *job, const struct site *site, int error)
 	return daemon_disarm(daemon) || failed;
 }
 
+/* Where removing something fails, it is still there. */
+static bool is_of_removal(const struct site *site)
+{
+	const char *name = functions[site->function].name;
+
+	return !strncmp(name, "unlink", 6) || !strcmp(name, "lstat");
+}
+
 /* A fault in a step of the script. Returns whether it was come by. */
 static bool try_step(struct job *job, const struct site *site, int error)
 {
@@ -166,6 +182,8 @@ static bool try_step(struct job *job, const struct site *site, int error)
 	if (atomic_load(&job->daemon.page->failed) == 0)
 		(void)script_settle(job->script, false);
 	failed = daemon_disarm(&job->daemon);
+	if (failed && is_of_removal(site))
+		daemon_remove_remainders(&job->daemon);
 	script_tidy(job->script);
 	if (failed && !job->daemon.complaint[0]) {
 		script_run(job->script, step, true);
@@ -184,8 +202,7 @@ static void try_site(struct job *job, const struct site *site, int error)
 	for (int i = 0; i < TRIES && !failed; i++) {
 		failed = (is_of_life(site) ? try_life : try_step)(job, site, error);
 		if (report(job, site, error)) {
-			end(job);
-			job->daemon.complaint[0] = '\0';
+			start_afresh(job);
 			break;
 		}
 	}
@@ -261,15 +278,25 @@ static size_t find_sites(const struct options *options, struct totals *totals, s
 	return count;
 }
 
-/* Keep those that are to be tried. */
+/* Keep those that are to be tried: first those that share a daemon. */
 static size_t choose(const struct options *options, struct site *sites, size_t count)
 {
-	size_t chosen = 0, seen = 0;
+	struct site *of_life = calloc(count + 1, sizeof(*of_life));
+	size_t chosen = 0, lives = 0, seen = 0;
 
-	for (size_t i = 0; i < count; i++)
-		if (is_chosen(options, &sites[i]) && seen++ % options->every == 0)
+	if (!of_life)
+		exit(2); // NOLINT(concurrency-mt-unsafe)
+	for (size_t i = 0; i < count; i++) {
+		if (!is_chosen(options, &sites[i]) || seen++ % options->every != 0)
+			continue;
+		if (is_of_life(&sites[i]))
+			of_life[lives++] = sites[i];
+		else
 			sites[chosen++] = sites[i];
-	return chosen;
+	}
+	memcpy(&sites[chosen], of_life, lives * sizeof(*sites));
+	free(of_life);
+	return chosen + lives;
 }
 
 static void run_jobs(const struct options *options, struct totals *totals, const struct site *sites, size_t count)
@@ -295,12 +322,19 @@ static void run_jobs(const struct options *options, struct totals *totals, const
 static struct options parse(int argc, char **argv)
 {
 	static const struct option names[] = {
-		{ "all", no_argument, NULL, 'a' },          { "site", required_argument, NULL, 's' },
-		{ "errno", required_argument, NULL, 'e' },  { "kind", required_argument, NULL, 'k' },
-		{ "step", required_argument, NULL, 't' },   { "calls", required_argument, NULL, 'c' },
-		{ "frames", required_argument, NULL, 'f' }, { "jobs", required_argument, NULL, 'j' },
-		{ "every", required_argument, NULL, 'n' },  { "list", no_argument, NULL, 'l' },
-		{ "verbose", no_argument, NULL, 'v' },      { NULL, 0, NULL, 0 },
+		{ "all", no_argument, NULL, 'a' },
+		{ "site", required_argument, NULL, 's' },
+		{ "errno", required_argument, NULL, 'e' },
+		{ "kind", required_argument, NULL, 'k' },
+		{ "step", required_argument, NULL, 't' },
+		{ "calls", required_argument, NULL, 'c' },
+		{ "frames", required_argument, NULL, 'f' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "every", required_argument, NULL, 'n' },
+		{ "program", required_argument, NULL, 'p' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct options options = { .frames = 1, .jobs = 2, .every = 1, .program = EMBERD_FAULT_PATH };
 	int option;

@@ -479,6 +479,23 @@ static void for_each(struct script *script, const char *list_method, const char 
 	json_decref(result);
 }
 
+/* A snapshot whose removal failed has its files, and no name: it can be given one, and removed again. */
+static void remove_nameless(struct script *script)
+{
+	static const char *const names[] = { "one", "two", "three", "four" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char path[PATH_TEXT + 32];
+
+		(void)snprintf(path, sizeof(path), "%s/snapshots/%s", script->daemon->state_dir, names[i]);
+		if (access(path, F_OK) != 0)
+			continue;
+		perform(script, "snapshot.register", json_pack("{s:s, s:s}", "name", names[i], "path", path));
+		perform(script, "snapshot.remove", removal(names[i]));
+	}
+	remove_kept(script);
+}
+
 void script_tidy(struct script *script)
 {
 	if (!daemon_lives(script->daemon))
@@ -488,6 +505,7 @@ void script_tidy(struct script *script)
 	for_each(script, "vm.list", "vms", "vm", "vm.kill");
 	for_each(script, "snapshot.list", "snapshots", "name", "snapshot.remove");
 	for_each(script, "kernel.list", "kernels", "name", "kernel.remove");
+	remove_nameless(script);
 	perform(script, "pool.configure",
 		json_pack("{s:i, s:i, s:i, s:i}", "vcpus", 1, "memory_mib", 8, "min", 1, "max", 8));
 	(void)script_settle(script, script->daemon->names != NULL);
