@@ -167,12 +167,13 @@ static void http(struct script *script, const char *request)
 
 	memcpy(address.sun_path, script->daemon->http_path, strlen(script->daemon->http_path));
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    send(fd, request, strlen(request), MSG_NOSIGNAL) < 0) {
-		complain(script->daemon, "HTTP does not take a request: %s", strerror(errno));
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		complain(script->daemon, "HTTP takes no connection: %s", strerror(errno));
 		(void)close(fd);
 		return;
 	}
+	/* One that has been closed again meanwhile shows when the answer is read. */
+	(void)send(fd, request, strlen(request), MSG_NOSIGNAL);
 	do {
 		received = recv(fd, text + total, sizeof(text) - 1 - total, 0);
 		if (received > 0)
