@@ -3,25 +3,53 @@
  * A VM is named by its number and what was done to it by a count of changes, so a record of it may outlive both, and be applied at any time:
  * it then does nothing.
  */
+#include <errno.h>
 #include <stdlib.h>
 
+#include <event2/event.h>
+
+#include "server/clock.h"
 #include "server/guest.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "server/undo.h"
+
+#define RETRY_MS 100
 
 /* A change back that its worker has been asked for. */
 struct reversal {
 	struct server *server;
 	uint64_t vm;
 	const char *event; /* what subscribers are told; NULL: nothing */
+	struct undo undo;
 };
+
+/* Its worker has so much to answer that it cannot be asked for more: it is asked again, unless somebody changes the VM meanwhile. */
+static void on_retry(evutil_socket_t fd, short events, void *opaque)
+{
+	struct reversal *reversal = opaque;
+
+	(void)fd;
+	(void)events;
+	undo_apply(reversal->server, &reversal->undo);
+	free(reversal);
+}
+
+static bool retry_later(struct reversal *reversal, const struct pool_result *result)
+{
+	const struct timeval pause = clock_timeval(RETRY_MS);
+
+	return result->status == POOL_REFUSED && result->error == -EAGAIN &&
+	       event_base_once(reversal->server->base, -1, EV_TIMEOUT, on_retry, reversal, &pause) == 0;
+}
 
 static void on_reversed(void *opaque, const struct pool_result *result)
 {
 	struct reversal *reversal = opaque;
 	const struct guest *vm = guest_find_number(reversal->server, reversal->vm);
 
+	if (vm && retry_later(reversal, result))
+		return;
 	if (vm && result->status != POOL_OK)
 		log_warning("cancelled change not undone", log_text("vm", vm->id),
 			    log_text("detail", result->detail.text));
@@ -64,6 +92,7 @@ static void reverse(struct guest *vm, const struct undo *undo)
 
 	reversal->server = vm->server;
 	reversal->vm = vm->number;
+	reversal->undo = *undo;
 	switch (undo->kind) {
 	case UNDO_PAUSE:
 		reversal->event = "resumed";

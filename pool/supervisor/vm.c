@@ -100,8 +100,10 @@ static bool changes_state(enum message_type asked)
 static void not_asked(struct pool_vm *vm, struct operation *operation, enum pool_status status, int error,
 		      const char *text)
 {
-	if (vm->state == POOL_VM_BUSY && changes_state(operation->asked))
+	if (vm->state == POOL_VM_BUSY && changes_state(operation->asked)) {
 		vm->state = vm->state_before;
+		vm->state_changes--;
+	}
 	operation_finish_later(operation, status, error, text);
 }
 

@@ -855,6 +855,32 @@ DAEMON_TEST(cancel, what_was_done_for_an_answer_that_is_lost_is_undone)
 	expect_running();
 }
 
+/* 32 questions are as many as a worker may have. */
+DAEMON_TEST(cancel, what_cannot_be_undone_at_once_is_undone_later)
+{
+	struct raw raw, asking;
+	char line[256];
+
+	pause_without_reading(&raw);
+	stop_worker();
+	raw_connect(&asking, daemon_under_test.socket_path);
+	for (int i = 0; i < 32; i++) {
+		(void)snprintf(line, sizeof(line),
+			       "{\"jsonrpc\": \"2.0\", \"id\": %d, \"method\": \"vm.console\", \"params\": {\"vm\": "
+			       "\"%s\", \"action\": \"read\"}}",
+			       i, vm);
+		raw_send_line(&asking, line);
+	}
+	json_decref(raw_call(&asking, "server.ping", NULL));
+	refused(client, RPC_RESOURCE_EXHAUSTED, NULL, "vm.console", "{s:s, s:s}", "vm", vm, "action", "read");
+	leave(&raw);
+	continue_processes();
+	for (int i = 0; i < 32; i++)
+		json_decref(raw_receive_answer(&asking));
+	wait_state("running");
+	raw_close(&asking);
+}
+
 DAEMON_TEST(cancel, what_somebody_else_has_changed_since_stays)
 {
 	struct raw raw;

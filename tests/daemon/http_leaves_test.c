@@ -116,7 +116,7 @@ DAEMON_TEST(http_leaves, a_load_whose_answer_is_read_stays)
 		cr_assert_gt(raw_receive_some(&raw), 0);
 	raw_close(&raw);
 	/* A client that comes afterwards is served afterwards. */
-	(void)http_call(daemon_under_test.http_path, "GET", "/healthz", NULL, &(int){ 0 });
+	json_decref(http_call(daemon_under_test.http_path, "GET", "/healthz", NULL, &(int){ 0 }));
 	sleep_ms(100);
 	cr_expect_eq(vm_count(client), 2);
 }
