@@ -78,7 +78,8 @@ bool machine_shape_equal(const struct machine_shape *one, const struct machine_s
 {
 	return one->vcpus == other->vcpus && one->cpu_template == other->cpu_template &&
 	       one->memory_size == other->memory_size && one->disks == other->disks && one->rngs == other->rngs &&
-	       one->vsocks == other->vsocks && one->nets == other->nets && one->balloons == other->balloons;
+	       one->vsocks == other->vsocks && one->nets == other->nets && one->balloons == other->balloons &&
+	       one->no_pit_reinject == other->no_pit_reinject;
 }
 
 /* devices */
@@ -248,6 +249,11 @@ static int build(struct machine *machine, const struct kvm_host *host, struct ma
 	if (r < 0)
 		return r;
 
+	if (machine->shape.no_pit_reinject) {
+		r = vm_drop_missed_ticks(&machine->vm, detail);
+		if (r < 0)
+			return r;
+	}
 	r = machine_add_platform(machine, detail);
 	if (r < 0)
 		return r;

@@ -38,11 +38,12 @@ struct machine_shape {
 	enum cpu_template cpu_template;
 	uint64_t memory_size; /* bytes; whole MiB */
 	/* Virtio devices, each absent for the guest until it is configured. */
-	uint32_t disks;    /* 0 .. MACHINE_DISKS_MAX */
-	uint32_t rngs;     /* 0 .. MACHINE_RNGS_MAX */
-	uint32_t vsocks;   /* 0 .. MACHINE_VSOCKS_MAX */
-	uint32_t nets;     /* 0 .. MACHINE_NETS_MAX */
-	uint32_t balloons; /* 0 .. MACHINE_BALLOONS_MAX */
+	uint32_t disks;       /* 0 .. MACHINE_DISKS_MAX */
+	uint32_t rngs;        /* 0 .. MACHINE_RNGS_MAX */
+	uint32_t vsocks;      /* 0 .. MACHINE_VSOCKS_MAX */
+	uint32_t nets;        /* 0 .. MACHINE_NETS_MAX */
+	uint32_t balloons;    /* 0 .. MACHINE_BALLOONS_MAX */
+	bool no_pit_reinject; /* ticks of the PIT that the guest has not taken are dropped: see vm_drop_missed_ticks() */
 };
 
 /* Can a snapshot of the one be restored into the other? */

@@ -18,6 +18,7 @@
 
 #include "kvm/cleanup.h"
 #include "kvm/cpuid_bits.h"
+#include "kvm/host_tsc.h"
 #include "kvm/msr.h"
 
 #define HOST_DEVICE      "/dev/kvm"
@@ -71,6 +72,7 @@ const struct host_capability host_capabilities[] = {
 	OPTIONAL(XSAVE2),
 	OPTIONAL(XCRS),
 	OPTIONAL(TSC_CONTROL),
+	OPTIONAL(REINJECT_CONTROL),
 	OPTIONAL(TSC_DEADLINE_TIMER),
 	OPTIONAL(KVMCLOCK_CTRL),
 	OPTIONAL(READONLY_MEM),
@@ -190,53 +192,6 @@ static int host_probe_cpuid(struct kvm_host *host, struct error_detail *detail)
 	return 0;
 }
 
-/*
- * Does a write to the TSC move it? A software backend lets guests read the host's TSC, takes the write, and goes on. A
- * step of 2^40 cycles is minutes: no delay between the write and the read can be taken for it.
- */
-static int host_probe_tsc(struct kvm_host *host, int vcpu, struct error_detail *detail)
-{
-	struct msr_table tsc = { .count = 1, .entries = { { .index = MSR_INDEX_TSC } } };
-	uint64_t step = UINT64_C(1) << 40;
-	uint64_t before;
-	int result;
-
-	result = msr_get(vcpu, &tsc, detail);
-	if (result < 0)
-		return result;
-	before = tsc.entries[0].data;
-	tsc.entries[0].data = before + step;
-	result = msr_set(vcpu, &tsc, detail);
-	if (result < 0)
-		return result;
-	result = msr_get(vcpu, &tsc, detail);
-	if (result < 0)
-		return result;
-
-	host->tsc_settable = tsc.entries[0].data - before >= step;
-	return 0;
-}
-
-/* Is there KVM_VCPU_TSC_OFFSET, and does it hold what it is given? */
-static bool host_takes_tsc_offset(int vcpu)
-{
-	uint64_t offset = 0;
-	uint64_t again = 0;
-	struct kvm_device_attr attribute = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uint64_t)(uintptr_t)&offset,
-	};
-
-	if (ioctl(vcpu, KVM_HAS_DEVICE_ATTR, &attribute) < 0 || ioctl(vcpu, KVM_GET_DEVICE_ATTR, &attribute) < 0)
-		return false;
-	offset += UINT64_C(1) << 40;
-	if (ioctl(vcpu, KVM_SET_DEVICE_ATTR, &attribute) < 0)
-		return false;
-	attribute.addr = (uint64_t)(uintptr_t)&again;
-	return ioctl(vcpu, KVM_GET_DEVICE_ATTR, &attribute) == 0 && again == offset;
-}
-
 static int host_probe_msrs(struct kvm_host *host, int vcpu, struct error_detail *detail)
 {
 	cleanup_free struct cpuid_table *cpuid = calloc(1, sizeof(*cpuid));
@@ -264,11 +219,7 @@ static int host_probe_msrs(struct kvm_host *host, int vcpu, struct error_detail 
 	result = msr_probe(vcpu, list->indices, list->count, &host->msrs, detail);
 	if (result < 0)
 		return result;
-	result = host_probe_tsc(host, vcpu, detail);
-	if (result < 0)
-		return result;
-	host->tsc_offset = host_takes_tsc_offset(vcpu);
-	return 0;
+	return host_probe_tsc(host, vcpu, detail);
 }
 
 /* What only a VM or a vCPU can tell. The VM lives for this call. */

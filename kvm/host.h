@@ -34,6 +34,9 @@ struct kvm_host {
 	bool tsc_control;                             /* may a vCPU run at another rate? */
 	bool tsc_settable;                            /* does a vCPU's TSC take a value, or is it the host's own? */
 	bool tsc_offset;                              /* by KVM_VCPU_TSC_OFFSET; else by a write of the MSR */
+	bool tsc_advances;                            /* a vCPU's TSC counts */
+	bool tsc_rate_wrong;                          /* tsc_khz is not its rate: see host_tsc.c */
+	uint32_t tsc_measured_khz;                    /* its rate, by the kernel's clock */
 	uint32_t max_vcpus;                           /* KVM_CAP_MAX_VCPUS */
 	int capability_values[HOST_CAPABILITIES_MAX]; /* by index into host_capabilities[]; 0: absent */
 	struct cpuid_table supported_cpuid;

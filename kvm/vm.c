@@ -273,6 +273,18 @@ int vm_set_irqchip(const struct vm *vm, const struct irqchip_state *state, struc
 	return vm_ioctl(vm->fd, KVM_SET_PIT2, &state->pit, "KVM_SET_PIT2", detail);
 }
 
+int vm_drop_missed_ticks(const struct vm *vm, struct error_detail *detail)
+{
+	struct kvm_reinject_control control = { .pit_reinject = 0 };
+
+	if (host_capability_value(vm->host, KVM_CAP_REINJECT_CONTROL) == 0) {
+		error_detail_set(detail, "pit_reinject: this host's KVM cannot switch it off");
+		return -EOPNOTSUPP;
+	}
+
+	return vm_ioctl(vm->fd, KVM_REINJECT_CONTROL, &control, "KVM_REINJECT_CONTROL", detail);
+}
+
 int vm_forget_missed_ticks(const struct vm *vm)
 {
 	struct kvm_pit_state2 pit = { 0 };

@@ -85,6 +85,15 @@ int vm_get_irqchip(const struct vm *vm, struct irqchip_state *ret_state, struct 
 int vm_set_irqchip(const struct vm *vm, const struct irqchip_state *state, struct error_detail *detail);
 
 /*
+ * Let the PIT drop the ticks that its guest has not taken, from now on, instead of raising them again until it has
+ * (KVM_REINJECT_CONTROL). A guest that counts ticks loses time where it is late. KVM watches each tick's acknowledgement to
+ * raise one again, and gives up AVIC, AMD's interrupts without exits, for that.
+ *
+ * Returns 0, -EOPNOTSUPP (the host has no such switch), or -errno.
+ */
+int vm_drop_missed_ticks(const struct vm *vm, struct error_detail *detail);
+
+/*
  * Forget the ticks of the PIT that came while no vCPU ran: KVM counts those of a periodic channel 0 that the guest has not taken, and
  * would deliver them in a burst, one at each acknowledgement. Its period begins anew. A count that runs once is left
  * alone: setting it would start it again.

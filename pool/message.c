@@ -90,5 +90,6 @@ void message_loaded_shape(const struct message_loaded *loaded, struct machine_sh
 		.vsocks = loaded->vsocks,
 		.nets = loaded->nets,
 		.balloons = loaded->balloons,
+		.no_pit_reinject = loaded->no_pit_reinject != 0,
 	};
 }

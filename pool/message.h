@@ -124,6 +124,10 @@ struct message_host {
 	uint32_t xsave_size;
 	uint32_t tsc_khz;
 	uint32_t tsc_control;
+	uint32_t tsc_settable;
+	uint32_t tsc_advances;
+	uint32_t tsc_rate_wrong;
+	uint32_t tsc_measured_khz;
 	uint32_t max_vcpus;
 	uint32_t msr_count;
 	uint32_t cpuid_count;
@@ -145,6 +149,8 @@ struct message_fork {
 	uint32_t vsocks;
 	uint32_t nets;
 	uint32_t balloons;
+	uint32_t no_pit_reinject;
+	uint32_t padding;
 	uint64_t memory_size;
 	uint64_t sent_ns; /* CLOCK_MONOTONIC */
 };
@@ -339,6 +345,8 @@ struct message_loaded {
 	uint32_t vsocks;
 	uint32_t nets;
 	uint32_t balloons;
+	uint32_t no_pit_reinject;
+	uint32_t padding;
 };
 /* The shape that a loader speaks of; it may be one that cannot be. */
 void message_loaded_shape(const struct message_loaded *loaded, struct machine_shape *ret_shape);
@@ -410,7 +418,7 @@ extern const struct message_description message_table[MESSAGE_TYPE_COUNT];
 _Static_assert(sizeof(struct message_header) == 24, "the header is part of the protocol");
 _Static_assert(sizeof(struct message_phases) == sizeof(uint64_t) * (MESSAGE_PHASE_COUNT + 2), "no holes");
 _Static_assert(sizeof(struct message_console_data) == 24 + MESSAGE_CONSOLE_MAX, "no holes");
-_Static_assert(sizeof(struct message_fork) == 48, "no holes");
+_Static_assert(sizeof(struct message_fork) == 56, "no holes");
 _Static_assert(sizeof(struct message_drive) == 48 + MESSAGE_SERIAL_SIZE, "no holes");
 _Static_assert(sizeof(struct message_net) == 80, "no holes");
 _Static_assert(sizeof(struct message_metadata) == 8 + POOL_METADATA_SIZE, "no holes");

@@ -57,6 +57,12 @@ static const char *const event_kinds[] = { "vm", "snapshot", "kernel", "pool", "
 		.name = "cpu_template", .type = PARAM_ENUM, .values = cpu_templates, .default_json = "\"host\"",  \
 		.description = "The CPUID that the guest sees: the host's, or a reduced one that more hosts have" \
 	}
+#define PARAM_PIT_REINJECT                                                                                             \
+	{                                                                                                              \
+		.name = "pit_reinject", .type = PARAM_BOOL, .default_json = "true",                                    \
+		.description =                                                                                         \
+			"Raise ticks of the PIT that the guest is late for again; false: drop them, and let AVIC work" \
+	}
 
 const struct param params_server_drain[] = {
 	{ .name = "stop",
@@ -81,6 +87,7 @@ const struct param params_pool_configure[] = {
 	  .unit = "MiB",
 	  .description = "The shape's memory" },
 	PARAM_CPU_TEMPLATE,
+	PARAM_PIT_REINJECT,
 	{ .name = "min", .type = PARAM_INT, .maximum = 1024, .description = "Slots to keep warm; absent: as it is" },
 	{ .name = "max",
 	  .type = PARAM_INT,
@@ -201,6 +208,7 @@ const struct param params_vm_boot[] = {
 	  .unit = "MiB",
 	  .description = "Guest memory" },
 	PARAM_CPU_TEMPLATE,
+	PARAM_PIT_REINJECT,
 	PARAM_DETACH,
 	PARAM_LABEL,
 	PARAM_TEMPERATURE,

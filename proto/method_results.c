@@ -23,11 +23,11 @@
 		.name = "total_us", .type = RESULT_INT,                                \
 		.description = "microseconds from the request's arrival to its answer" \
 	}
-#define FIELD_SHAPE                                                                                                      \
-	{                                                                                                                \
-		.name = "shape", .type = RESULT_STRING,                                                                  \
-		.description =                                                                                           \
-			"vCPUs, MiB, CPU template and devices, such as 1x128-host or 2x256-host+1d+1n+vsock+rng+balloon" \
+#define FIELD_SHAPE                                                                                                                      \
+	{                                                                                                                                \
+		.name = "shape", .type = RESULT_STRING,                                                                                  \
+		.description =                                                                                                           \
+			"vCPUs, MiB, CPU template and devices, such as 1x128-host or 2x256-host+1d+1n+vsock+rng+balloon+no-pit-reinject" \
 	}
 #define FIELD_VCPUS                                 \
 	{                                           \
@@ -42,7 +42,10 @@
 		.name = "cpu_template", .type = RESULT_STRING, .description = "host or portable" \
 	}
 #define FIELDS_DEVICES                                                                          \
-	{ .name = "drives", .type = RESULT_INT, .description = "disks" },                       \
+	{ .name = "pit_reinject",                                                               \
+	  .type = RESULT_BOOL,                                                                  \
+	  .description = "ticks of the PIT that the guest is late for are raised again" },      \
+		{ .name = "drives", .type = RESULT_INT, .description = "disks" },               \
 		{ .name = "net", .type = RESULT_INT, .description = "network interfaces" },     \
 		{ .name = "vsock", .type = RESULT_INT }, { .name = "rng", .type = RESULT_INT }, \
 	{                                                                                       \
@@ -126,7 +129,13 @@ static const struct result_field kvm_fields[] = {
 	{ .name = "capabilities", .type = RESULT_INT_MAP, .description = "KVM_CHECK_EXTENSION's answers, by name" },
 	{ .name = "msrs_saved", .type = RESULT_INT, .description = "MSRs that a snapshot keeps" },
 	{ .name = "xsave_size", .type = RESULT_INT, .description = "bytes" },
-	{ .name = "tsc_khz", .type = RESULT_INT },
+	{ .name = "tsc_khz", .type = RESULT_INT, .description = "as KVM has it" },
+	{ .name = "tsc_settable", .type = RESULT_BOOL, .description = "a clone's TSC goes on from its snapshot's" },
+	{ .name = "tsc_advances", .type = RESULT_BOOL, .description = "false: no guest can keep time by it" },
+	{ .name = "tsc_rate_wrong",
+	  .type = RESULT_BOOL,
+	  .description = "tsc_khz is not the rate that the TSC has: guests' TSC deadline timers may be late" },
+	{ .name = "tsc_measured_khz", .type = RESULT_INT, .description = "against the kernel's clock" },
 	{ .name = "cpuid_entries", .type = RESULT_INT },
 	FIELDS_END,
 };

@@ -27,6 +27,7 @@ struct config_shape {
 	uint32_t vcpus;
 	uint32_t memory_mib;
 	uint32_t cpu_template; /* enum cpu_template */
+	uint32_t pit_reinject; /* 0 or 1 */
 	uint32_t drives;
 	uint32_t net;
 	uint32_t vsock;

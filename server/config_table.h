@@ -16,6 +16,7 @@ enum config_type {
 	CONFIG_OPTIONAL_PATH,
 	CONFIG_NUMBER, /* uint32_t between minimum and maximum */
 	CONFIG_CHOICE, /* uint32_t: index into choices */
+	CONFIG_BOOL,   /* uint32_t: 0 or 1 */
 	CONFIG_MODE,   /* uint32_t from an octal string */
 	CONFIG_USER,   /* uint32_t from a name or a number */
 	CONFIG_GROUP,

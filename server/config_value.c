@@ -91,6 +91,17 @@ static int parse_choice(const struct config_option *option, const char *path, co
 	return -EINVAL;
 }
 
+static int parse_bool(const char *path, const json_t *value, uint32_t *ret_value, const struct config_report *report)
+{
+	if (!json_is_boolean(value)) {
+		config_report_error(report, path, "must be true or false");
+		return -EINVAL;
+	}
+
+	*ret_value = json_is_true(value);
+	return 0;
+}
+
 static int parse_mode(const char *path, const json_t *value, uint32_t *ret_mode, const struct config_report *report)
 {
 	const char *text = json_string_value(value);
@@ -261,7 +272,8 @@ bool config_shape_equal(const struct config_shape *left, const struct config_sha
 {
 	return left->vcpus == right->vcpus && left->memory_mib == right->memory_mib &&
 	       left->cpu_template == right->cpu_template && left->drives == right->drives && left->net == right->net &&
-	       left->vsock == right->vsock && left->rng == right->rng && left->balloon == right->balloon;
+	       left->vsock == right->vsock && left->rng == right->rng && left->balloon == right->balloon &&
+	       left->pit_reinject == right->pit_reinject;
 }
 
 static int parse_shapes(const char *path, const json_t *value, struct config_shapes *ret_shapes,
@@ -308,6 +320,8 @@ int config_parse_value(const struct config_option *option, const char *path, con
 		return parse_number(option, path, value, place, report);
 	case CONFIG_CHOICE:
 		return parse_choice(option, path, value, place, report);
+	case CONFIG_BOOL:
+		return parse_bool(path, value, place, report);
 	case CONFIG_MODE:
 		return parse_mode(path, value, place, report);
 	case CONFIG_OPTIONAL_GROUP:

@@ -24,22 +24,22 @@ const char *shape_text(const struct machine_shape *shape, char *text)
 		(void)snprintf(drives, sizeof(drives), "+%" PRIu32 "d", shape->disks);
 	if (shape->nets > 0)
 		(void)snprintf(nets, sizeof(nets), "+%" PRIu32 "n", shape->nets);
-	(void)snprintf(text, SHAPE_TEXT_SIZE, "%" PRIu32 "x%" PRIu64 "-%s%s%s%s%s%s", shape->vcpus,
+	(void)snprintf(text, SHAPE_TEXT_SIZE, "%" PRIu32 "x%" PRIu64 "-%s%s%s%s%s%s%s", shape->vcpus,
 		       shape->memory_size >> MIB_SHIFT, cpu_template_name(shape->cpu_template), drives, nets,
 		       shape->vsocks > 0 ? "+vsock" : "", shape->rngs > 0 ? "+rng" : "",
-		       shape->balloons > 0 ? "+balloon" : "");
+		       shape->balloons > 0 ? "+balloon" : "", shape->no_pit_reinject ? "+no-pit-reinject" : "");
 	return text;
 }
 
 int shape_to_json(const struct machine_shape *shape, json_t *object)
 {
 	char text[SHAPE_TEXT_SIZE];
-	json_t *members =
-		json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "shape", shape_text(shape, text), "vcpus",
-			  (json_int_t)shape->vcpus, "memory_mib", (json_int_t)(shape->memory_size >> MIB_SHIFT),
-			  "cpu_template", cpu_template_name(shape->cpu_template), "drives", (json_int_t)shape->disks,
-			  "net", (json_int_t)shape->nets, "vsock", (json_int_t)shape->vsocks, "rng",
-			  (json_int_t)shape->rngs, "balloon", (json_int_t)shape->balloons);
+	json_t *members = json_pack(
+		"{s:s, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "shape", shape_text(shape, text), "vcpus",
+		(json_int_t)shape->vcpus, "memory_mib", (json_int_t)(shape->memory_size >> MIB_SHIFT), "cpu_template",
+		cpu_template_name(shape->cpu_template), "pit_reinject", (int)!shape->no_pit_reinject, "drives",
+		(json_int_t)shape->disks, "net", (json_int_t)shape->nets, "vsock", (json_int_t)shape->vsocks, "rng",
+		(json_int_t)shape->rngs, "balloon", (json_int_t)shape->balloons);
 
 	return members && json_object_update_new(object, members) == 0 ? 0 : -ENOMEM;
 }
@@ -111,7 +111,8 @@ static struct machine_shape form_shape(const struct config_shape *shape)
 				       .nets = shape->net,
 				       .vsocks = shape->vsock,
 				       .rngs = shape->rng,
-				       .balloons = shape->balloon };
+				       .balloons = shape->balloon,
+				       .no_pit_reinject = !shape->pit_reinject };
 }
 
 static int configure_shapes(struct server *server, struct error_detail *detail)
@@ -133,12 +134,27 @@ static int configure_shapes(struct server *server, struct error_detail *detail)
 	return 0;
 }
 
+/* What no guest can keep time by. */
+static void warn_of_tsc(const struct message_host *host)
+{
+	if (!host->tsc_advances)
+		log_warning("the TSC of this host's guests stands still", log_text("host", "kvm.tsc_advances"));
+	if (host->tsc_rate_wrong)
+		log_warning(
+			"KVM takes the TSC's rate for another one than the kernel does: guests' TSC deadline timers may "
+			"fire late or never; load KVM anew, now that the rate is known",
+			log_number("kvm_khz", host->tsc_khz), log_number("kernel_khz", host->tsc_measured_khz));
+}
+
 int workers_start(struct server *server, struct error_detail *detail)
 {
 	struct pool_options options = form_options(server);
 	int error = pool_new(&options, &server->pool, detail);
 
-	return error ? error : configure_shapes(server, detail);
+	if (error)
+		return error;
+	warn_of_tsc(pool_host(server->pool));
+	return configure_shapes(server, detail);
 }
 
 static bool is_configured(const struct config_shapes *shapes, const struct config_shape *wanted)

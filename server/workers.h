@@ -23,12 +23,12 @@ void workers_configure(struct server *server, const struct config_shapes *before
 
 /*
  * A shape's name in text of at least SHAPE_TEXT_SIZE bytes: vCPUs, MiB, CPU template, and the virtio devices that it has:
- * "1x128-host", "2x256-host+1d+2n+vsock+rng+balloon". Returns text.
+ * "1x128-host", "2x256-host+1d+2n+vsock+rng+balloon+no-pit-reinject". Returns text.
  */
 #define SHAPE_TEXT_SIZE 64
 const char *shape_text(const struct machine_shape *shape, char *text);
 
-/* Set the members shape, vcpus, memory_mib, cpu_template, and the count of each device. Returns 0 or -ENOMEM. */
+/* Set the members shape, vcpus, memory_mib, cpu_template, pit_reinject, and the count of each device. Returns 0 or -ENOMEM. */
 int shape_to_json(const struct machine_shape *shape, json_t *object);
 
 /* An error for what the pool said. Returns its errno. */

@@ -84,6 +84,7 @@ static void fill_header(const struct machine *machine, struct vm_state *ret_stat
 	ret_state->version = VM_STATE_VERSION;
 	ret_state->memory_size = machine->shape.memory_size;
 	ret_state->cpu_template = machine->shape.cpu_template;
+	ret_state->no_pit_reinject = machine->shape.no_pit_reinject;
 	ret_state->created_unix_ns = time_now();
 }
 

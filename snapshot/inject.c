@@ -45,15 +45,17 @@ static int check_shape(const struct machine *machine, const struct vm_state *sta
 	}
 	vm_state_shape(state, &shape);
 	if (shape.vcpus == machine->shape.vcpus && shape.memory_size == machine->shape.memory_size &&
-	    shape.cpu_template == machine->shape.cpu_template)
+	    shape.cpu_template == machine->shape.cpu_template &&
+	    shape.no_pit_reinject == machine->shape.no_pit_reinject)
 		return 0;
 
 	error_detail_set(detail,
 			 "a snapshot of %" PRIu32 " vCPUs, %" PRIu64
-			 " bytes, template %d does not fit a machine of %" PRIu32 " vCPUs, %" PRIu64
-			 " bytes, template %d",
-			 shape.vcpus, shape.memory_size, (int)shape.cpu_template, machine->shape.vcpus,
-			 machine->shape.memory_size, (int)machine->shape.cpu_template);
+			 " bytes, template %d, pit_reinject %d does not fit a machine of %" PRIu32 " vCPUs, %" PRIu64
+			 " bytes, template %d, pit_reinject %d",
+			 shape.vcpus, shape.memory_size, (int)shape.cpu_template, !shape.no_pit_reinject,
+			 machine->shape.vcpus, machine->shape.memory_size, (int)machine->shape.cpu_template,
+			 !machine->shape.no_pit_reinject);
 	return -EINVAL;
 }
 

@@ -34,6 +34,8 @@ struct vm_state {
 	uint64_t memory_size;  /* bytes */
 	uint32_t cpu_template; /* enum cpu_template */
 	uint32_t device_count;
+	uint32_t no_pit_reinject; /* 0 or 1 */
+	uint32_t padding;
 	uint64_t created_unix_ns; /* when the snapshot was taken, host's CLOCK_REALTIME */
 	struct kvm_clock_data clock;
 	struct irqchip_state irqchip;

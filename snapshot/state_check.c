@@ -32,6 +32,8 @@ static int check_header(const struct vm_state *state, struct error_detail *detai
 		return out_of_bounds("vcpu_count", state->vcpu_count, detail);
 	if (state->cpu_template >= CPU_TEMPLATE_COUNT)
 		return out_of_bounds("cpu_template", state->cpu_template, detail);
+	if (state->no_pit_reinject > 1)
+		return out_of_bounds("pit_reinject", state->no_pit_reinject, detail);
 	if (state->device_count > VM_STATE_DEVICES_MAX)
 		return out_of_bounds("device_count", state->device_count, detail);
 
@@ -147,5 +149,6 @@ void vm_state_shape(const struct vm_state *state, struct machine_shape *ret_shap
 		.vsocks = count_devices(state, "virtio_vsock"),
 		.nets = count_devices(state, "virtio_net"),
 		.balloons = count_devices(state, "virtio_balloon"),
+		.no_pit_reinject = state->no_pit_reinject != 0,
 	};
 }

@@ -127,6 +127,22 @@ static int read_header(const json_t *document, struct json_path *path, struct vm
 	return 0;
 }
 
+/* Optional: a snapshot of before it was an option has it on. */
+static int read_pit_reinject(const json_t *document, struct json_path *path, uint32_t *ret_no_pit_reinject,
+			     struct error_detail *detail)
+{
+	size_t outside;
+	const json_t *value = enter(document, "pit_reinject", path, &outside);
+	int r = 0;
+
+	if (value && !json_is_boolean(value))
+		r = json_fail(path, detail, "must be true or false");
+	else
+		*ret_no_pit_reinject = json_is_false(value);
+	json_path_leave(path, outside);
+	return r;
+}
+
 static int read_host(const json_t *document, struct json_path *path, struct snapshot_metadata *ret_metadata,
 		     struct error_detail *detail)
 {
@@ -260,9 +276,10 @@ static int read_vcpus(const json_t *document, struct json_path *path, struct vm_
 static int read_document(const json_t *document, struct vm_state *ret_state, struct snapshot_metadata *ret_metadata,
 			 struct memory_checksums *ret_checksums, struct error_detail *detail)
 {
-	static const char *const members[] = { "magic",      "format",      "crc64",        "created", "ember",
-					       "vcpu_count", "memory_size", "cpu_template", "host",    "memory",
-					       "clock",      "irqchip",     "devices",      "vcpus",   NULL };
+	static const char *const members[] = { "magic",   "format",     "crc64",        "created",
+					       "ember",   "vcpu_count", "memory_size",  "cpu_template",
+					       "host",    "memory",     "pit_reinject", "clock",
+					       "irqchip", "devices",    "vcpus",        NULL };
 	struct json_path path = { .length = 0 };
 	int r;
 
@@ -275,6 +292,8 @@ static int read_document(const json_t *document, struct vm_state *ret_state, str
 	r = expect_members(document, members, &path, detail);
 	if (r == 0)
 		r = read_header(document, &path, ret_state, ret_metadata, detail);
+	if (r == 0)
+		r = read_pit_reinject(document, &path, &ret_state->no_pit_reinject, detail);
 	if (r == 0)
 		r = read_host(document, &path, ret_metadata, detail);
 	if (r == 0)

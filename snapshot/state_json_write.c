@@ -7,6 +7,7 @@
  *	created       RFC 3339, UTC
  *	ember         version that made it
  *	vcpu_count, memory_size (bytes), cpu_template
+ *	pit_reinject (false; missing: true)
  *	host          tsc_khz, xsave_size of the host that made it
  *	memory        file, chunk_size, checksums: CRC-64 of each chunk
  *	clock         kvmclock
@@ -95,14 +96,15 @@ static json_t *document_to_json(const struct vm_state *state, const struct snaps
 	char created[TIME_TEXT_SIZE];
 
 	time_to_text(state->created_unix_ns, created);
-	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o}", "created", created,
+	/* Where it is on, as it was before it was an option, nothing is said: an older Ember reads that, too. */
+	return json_pack("{s:s, s:s, s:I, s:I, s:s, s:o*, s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o}", "created", created,
 			 "ember", metadata->ember_version, "vcpu_count", (json_int_t)state->vcpu_count, "memory_size",
-			 (json_int_t)state->memory_size, "cpu_template", cpu_template_name(state->cpu_template), "host",
-			 "tsc_khz", (json_int_t)metadata->host_tsc_khz, "xsave_size",
-			 (json_int_t)metadata->host_xsave_size, "memory", memory_to_json(checksums), "clock",
-			 table_to_json(clock_state_fields, &state->clock), "irqchip",
-			 table_to_json(irqchip_state_fields, &state->irqchip), "devices", devices_to_json(state),
-			 "vcpus", vcpus_to_json(state));
+			 (json_int_t)state->memory_size, "cpu_template", cpu_template_name(state->cpu_template),
+			 "pit_reinject", state->no_pit_reinject ? json_false() : NULL, "host", "tsc_khz",
+			 (json_int_t)metadata->host_tsc_khz, "xsave_size", (json_int_t)metadata->host_xsave_size,
+			 "memory", memory_to_json(checksums), "clock", table_to_json(clock_state_fields, &state->clock),
+			 "irqchip", table_to_json(irqchip_state_fields, &state->irqchip), "devices",
+			 devices_to_json(state), "vcpus", vcpus_to_json(state));
 }
 
 static int write_all(int file, const char *text, size_t size, off_t offset)

@@ -102,6 +102,7 @@ static int parse(const struct child_setup *setup, int state_file, struct vm_stat
 	ret_loaded->vsocks = shape.vsocks;
 	ret_loaded->nets = shape.nets;
 	ret_loaded->balloons = shape.balloons;
+	ret_loaded->no_pit_reinject = shape.no_pit_reinject;
 	ret_loaded->created_unix_ns = ret_state->created_unix_ns;
 	ret_loaded->chunk_count = ret_checksums->count;
 	return 0;

@@ -126,6 +126,7 @@ static void build_machine(struct worker *worker, struct machine_create_times *re
 		.vsocks = fork->vsocks,
 		.nets = fork->nets,
 		.balloons = fork->balloons,
+		.no_pit_reinject = fork->no_pit_reinject != 0,
 	};
 	struct machine_callbacks callbacks = {
 		.opaque = &worker->report,

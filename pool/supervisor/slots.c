@@ -86,6 +86,7 @@ struct slot *slot_fork(struct pool *pool, struct shape *shape, struct pool_reque
 		.vsocks = shape->machine.vsocks,
 		.nets = shape->machine.nets,
 		.balloons = shape->machine.balloons,
+		.no_pit_reinject = shape->machine.no_pit_reinject,
 		.memory_size = shape->machine.memory_size,
 		.sent_ns = monotonic_ns(),
 	};

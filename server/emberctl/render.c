@@ -55,7 +55,8 @@ static int add_value_cell(struct text_table *table, const char *name, const char
 static bool is_said_by_shape(const json_t *row, const char *name)
 {
 	return json_object_get(row, "shape") != NULL &&
-	       (strcmp(name, "vcpus") == 0 || strcmp(name, "memory_mib") == 0 || strcmp(name, "cpu_template") == 0);
+	       (strcmp(name, "vcpus") == 0 || strcmp(name, "memory_mib") == 0 || strcmp(name, "cpu_template") == 0 ||
+		strcmp(name, "pit_reinject") == 0);
 }
 
 /* The names in any of the rows, in the order in which they come up, each with whether its values are numbers. */

@@ -98,6 +98,7 @@ void method_pool_configure(struct call *call)
 	search.shape.vcpus = (uint32_t)param_int(call->params, "vcpus", 0);
 	search.shape.memory_size = (uint64_t)param_int(call->params, "memory_mib", 0) << MIB_SHIFT;
 	(void)cpu_template_parse(param_string(call->params, "cpu_template"), &search.shape.cpu_template);
+	search.shape.no_pit_reinject = !param_bool(call->params, "pit_reinject");
 	search.shape.disks = (uint32_t)param_int(call->params, "drives", 0);
 	search.shape.nets = (uint32_t)param_int(call->params, "net", 0);
 	search.shape.vsocks = (uint32_t)param_int(call->params, "vsock", 0);

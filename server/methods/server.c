@@ -43,10 +43,12 @@ static json_t *kvm_json(const struct pool *pool)
 	for (i = 0; i < host->capability_count && i < host_capability_count; i++)
 		(void)json_object_set_new(capabilities, host_capabilities[i].name,
 					  json_integer(host->capability_values[i]));
-	return json_pack("{s:i, s:o, s:I, s:I, s:I, s:I}", "api_version", (int)host->api_version, "capabilities",
-			 capabilities, "msrs_saved", (json_int_t)host->msr_count, "xsave_size",
-			 (json_int_t)host->xsave_size, "tsc_khz", (json_int_t)host->tsc_khz, "cpuid_entries",
-			 (json_int_t)host->cpuid_count);
+	return json_pack("{s:i, s:o, s:I, s:I, s:I, s:b, s:b, s:b, s:I, s:I}", "api_version", (int)host->api_version,
+			 "capabilities", capabilities, "msrs_saved", (json_int_t)host->msr_count, "xsave_size",
+			 (json_int_t)host->xsave_size, "tsc_khz", (json_int_t)host->tsc_khz, "tsc_settable",
+			 (int)(host->tsc_settable != 0), "tsc_advances", (int)(host->tsc_advances != 0),
+			 "tsc_rate_wrong", (int)(host->tsc_rate_wrong != 0), "tsc_measured_khz",
+			 (json_int_t)host->tsc_measured_khz, "cpuid_entries", (json_int_t)host->cpuid_count);
 }
 
 void method_server_info(struct call *call)

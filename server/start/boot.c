@@ -123,6 +123,7 @@ void start_boot(struct call *call)
 	start->wanted.shape.vcpus = (uint32_t)param_int(call->params, "vcpus", 1);
 	start->wanted.shape.memory_size = (uint64_t)param_int(call->params, "memory_mib", 1) << MIB_SHIFT;
 	(void)cpu_template_parse(param_string(call->params, "cpu_template"), &start->wanted.shape.cpu_template);
+	start->wanted.shape.no_pit_reinject = !param_bool(call->params, "pit_reinject");
 	if (entry && !kernel && !param_given(call->params, "image"))
 		failed = rpc_error_set_field(&error, "entry", "the demo guest has but one entry");
 	else

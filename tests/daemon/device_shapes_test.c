@@ -72,6 +72,31 @@ DAEMON_TEST(device_shapes, are_kept_warm_by_a_request)
 		16, "balloon", 2);
 }
 
+/* A shape of its own in all that names one: in the pool, a request, a snapshot and a clone of it. */
+DAEMON_TEST(device_shapes, may_do_without_reinjection_of_the_pit)
+{
+	json_t *row = call(client, "pool.configure", "{s:i, s:i, s:i, s:b}", "vcpus", 1, "memory_mib", 16, "min", 1,
+			   "pit_reinject", 0),
+	       *started, *snapshot;
+
+	cr_expect_str_eq(text_at(row, "shape"), "1x16-host+no-pit-reinject");
+	json_decref(row);
+	row = shape_row("1x16-host+no-pit-reinject");
+	cr_assert_not_null(row);
+	json_decref(row);
+	started = call(client, "vm.boot", "{s:i, s:b}", "memory_mib", 16, "pit_reinject", 0);
+	cr_expect_str_eq(text_at(started, "shape"), "1x16-host+no-pit-reinject");
+	snapshot = call(client, "vm.snapshot", "{s:O, s:s}", "vm", json_object_get(started, "vm"), "name", "quiet");
+	json_decref(snapshot);
+	json_decref(started);
+	snapshot = call(client, "snapshot.inspect", "{s:s}", "name", "quiet");
+	cr_expect(json_is_false(json_object_get(snapshot, "pit_reinject")));
+	json_decref(snapshot);
+	started = call(client, "vm.restore", "{s:s}", "snapshot", "quiet");
+	cr_expect_str_eq(text_at(started, "shape"), "1x16-host+no-pit-reinject");
+	json_decref(started);
+}
+
 DAEMON_TEST(device_shapes, follow_a_reload)
 {
 	json_t *row;

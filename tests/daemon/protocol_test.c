@@ -307,6 +307,9 @@ DAEMON_TEST(protocol, ping_and_info_are_as_the_table_says)
 	cr_expect_eq(int_at(result, "limits.nesting"), 32);
 	cr_expect_str_eq(text_at(result, "roles.2"), "admin");
 	cr_expect_str_eq(text_at(result, "state_dir"), daemon_under_test.state_dir);
+	cr_expect_gt(int_at(result, "kvm.tsc_measured_khz"), 0);
+	cr_expect(json_is_true(at(result, "kvm.tsc_advances")));
+	cr_expect(json_is_boolean(at(result, "kvm.tsc_settable")) && json_is_boolean(at(result, "kvm.tsc_rate_wrong")));
 	json_decref(result);
 	(void)ember_free(client);
 }

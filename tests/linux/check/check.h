@@ -39,6 +39,7 @@ void check_vsock(int argc, char **argv);
 void check_clones(int argc, char **argv);
 void check_first_answer(int argc, char **argv);
 void check_network(int argc, char **argv);
+void check_tsc(int argc, char **argv);
 void check_balloon(int argc, char **argv);
 
 #endif

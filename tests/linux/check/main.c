@@ -9,6 +9,7 @@
  *     linux_check clones COUNT               clones of one snapshot are different guests
  *     linux_check first-answer COUNT         how long until a guest answers: a cold boot, and so many warm restores
  *     linux_check network                    pings, and TCP across a snapshot
+ *     linux_check tsc COUNT                  so often: a clone beside its original, in shells of one age
  *     linux_check balloon                    memory goes back to the host
  *
  * Exit status 0: all is as it must be. Else a line on standard error says what was expected and what was there.
@@ -80,10 +81,9 @@ int main(int argc, char **argv)
 		int arguments;
 		void (*run)(int argc, char **argv);
 	} checks[] = {
-		{ "ask", 2, check_ask },         { "tap", 2, check_tap },
-		{ "streams", 3, check_streams }, { "vsock", 2, check_vsock },
-		{ "clones", 1, check_clones },   { "first-answer", 1, check_first_answer },
-		{ "network", 0, check_network }, { "balloon", 0, check_balloon },
+		{ "ask", 2, check_ask },     { "tap", 2, check_tap },         { "streams", 3, check_streams },
+		{ "vsock", 2, check_vsock }, { "clones", 1, check_clones },   { "first-answer", 1, check_first_answer },
+		{ "tsc", 1, check_tsc },     { "network", 0, check_network }, { "balloon", 0, check_balloon },
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);

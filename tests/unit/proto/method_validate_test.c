@@ -79,7 +79,7 @@ Test(method_validate, defaults_are_filled_in)
 	       "{\"snapshot\": \"py312\", \"detach\": true, \"temperature\": \"cold\", \"resume\": false}",
 	       "{\"snapshot\": \"py312\", \"detach\": true, \"temperature\": \"cold\", \"resume\": false, \"clock\": \"continue\"}");
 	accept("vm.boot", NULL,
-	       "{\"vcpus\": 1, \"memory_mib\": 128, \"cpu_template\": \"host\", \"detach\": false, \"temperature\": \"any\"}");
+	       "{\"vcpus\": 1, \"memory_mib\": 128, \"cpu_template\": \"host\", \"pit_reinject\": true, \"detach\": false, \"temperature\": \"any\"}");
 	accept("events.subscribe", NULL, "{\"kinds\": [\"vm\", \"snapshot\", \"kernel\", \"pool\", \"server\"]}");
 }
 
@@ -137,7 +137,8 @@ Test(method_validate, a_bool)
 	refuse("server.drain", "{\"stop\": null}", "stop");
 }
 
-#define SHAPE_DEFAULTS "\"cpu_template\": \"host\", \"drives\": 0, \"net\": 0, \"vsock\": 0, \"rng\": 0, \"balloon\": 0"
+#define SHAPE_DEFAULTS \
+	"\"cpu_template\": \"host\", \"pit_reinject\": true, \"drives\": 0, \"net\": 0, \"vsock\": 0, \"rng\": 0, \"balloon\": 0"
 
 Test(method_validate, an_int)
 {

@@ -114,7 +114,7 @@ Test(config, a_whole_file_of_every_kind_of_value)
 		      " \"log\": {\"level\": \"error\", \"format\": \"text\"},"
 		      " \"pool\": {\"queue_limit\": 0, \"shapes\": ["
 		      "  {\"vcpus\": 2, \"memory_mib\": 64, \"cpu_template\": \"portable\", \"min\": 0, \"max\": 3},"
-		      "  {\"vcpus\": 2, \"memory_mib\": 64, \"min\": 4, \"max\": 4, \"refill_concurrency\": 4}]}}",
+		      "  {\"vcpus\": 2, \"memory_mib\": 64, \"pit_reinject\": false, \"min\": 4, \"max\": 4, \"refill_concurrency\": 4}]}}",
 		      &reports),
 		0, "%s: %s", reports.path, reports.message);
 	cr_expect_str_eq(config.socket_path, "/s");
@@ -141,6 +141,8 @@ Test(config, a_whole_file_of_every_kind_of_value)
 	cr_expect_eq(config.shapes.items[0].refill_concurrency, 2, "a default of a shape");
 	cr_expect_eq(config.shapes.items[1].cpu_template, 0, "a default of a shape");
 	cr_expect_eq(config.shapes.items[1].refill_concurrency, 4);
+	cr_expect_eq(config.shapes.items[0].pit_reinject, 1, "a default of a shape");
+	cr_expect_eq(config.shapes.items[1].pit_reinject, 0);
 }
 
 Test(config, unknown_keys_are_refused_with_their_path)

@@ -77,6 +77,34 @@ Test(state_json, is_json_and_for_people)
 	free(sample);
 }
 
+/* On is what it was before there was the option: nothing is written, so that such a state is what it always was. */
+Test(state_json, pit_reinject_is_said_where_it_is_off)
+{
+	struct sample *sample = sample_new(1, 3);
+	struct vm_state *state = calloc(1, sizeof(*state));
+	struct memory_checksums *checksums = calloc(1, sizeof(*checksums));
+	struct snapshot_metadata metadata;
+	size_t size;
+	char *text;
+
+	cr_assert(state && checksums);
+	text = sample_text(sample, &size);
+	cr_assert_null(memmem(text, size, "pit_reinject", 12));
+	cr_assert_eq(state_json_read(text, size, state, &metadata, checksums, &detail), 0, "%s", detail.text);
+	cr_assert_eq(state->no_pit_reinject, 0);
+	free(text);
+
+	sample->state.no_pit_reinject = 1;
+	text = sample_text(sample, &size);
+	cr_assert_not_null(memmem(text, size, "\"pit_reinject\": false", 21));
+	cr_assert_eq(state_json_read(text, size, state, &metadata, checksums, &detail), 0, "%s", detail.text);
+	cr_assert_eq(state->no_pit_reinject, 1);
+	free(text);
+	free(checksums);
+	free(state);
+	free(sample);
+}
+
 Test(state_json, no_state_at_all)
 {
 	char *oversized = calloc(1, SNAPSHOT_STATE_SIZE_MAX + 1);

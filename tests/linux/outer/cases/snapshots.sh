@@ -67,3 +67,9 @@ case_snapshot_generation_id()
 	ends "$original" power_off && expect 'guest: generation id ([0-9a-f]{32}) to \1, 0 events' || return 1
 	ctl snapshot remove generation --files
 }
+
+# Shells that are built together, and a restore soon after the snapshot.
+case_snapshot_tsc()
+{
+	./linux_check tsc 5 >>$out 2>&1 && ctl pool configure 1 16 --min 0 --max 0
+}
