@@ -37,10 +37,12 @@
 #include "script.h"
 #include "sites.h"
 
-#define TRIES        3  /* for a site that is not come by in every run */
-#define SITES_A_LIFE 40 /* before a daemon is stopped, and what it leaked is told by a sanitizer */
-#define EXIT_NO_KVM  77
-#define JOBS_MAX     16
+#define STEP_OF_WORKER 2
+#define STEP_OF_LOADER 3
+#define TRIES          3  /* for a site that is not come by in every run */
+#define SITES_A_LIFE   40 /* before a daemon is stopped, and what it leaked is told by a sanitizer */
+#define EXIT_NO_KVM    77
+#define JOBS_MAX       16
 
 struct options {
 	bool all, list, verbose;
@@ -151,7 +153,7 @@ static bool try_life(struct job *job, const struct site *site, int error)
 		if (job->script) {
 			script_tidy(job->script);
 			failed = daemon_disarm(daemon);
-			script_run(job->script, 2, true);
+			script_run(job->script, STEP_OF_WORKER, true);
 			script_tidy(job->script);
 		}
 	}
@@ -169,10 +171,42 @@ static bool is_of_removal(const struct site *site)
 	return !strncmp(name, "unlink", 6) || !strcmp(name, "lstat");
 }
 
+/* The step that comes by a site while the daemon runs: whatever is built at its start is built again when it is used up. */
+static size_t step_of(const struct site *site)
+{
+	if (site->step != 0)
+		return site->step;
+	return !strcmp(site->kind, "ember-loader") ? STEP_OF_LOADER : STEP_OF_WORKER;
+}
+
+/* A fault at what is come by once in a daemon's life (what it keeps from then on): in a new one. */
+static bool try_once(struct job *job, const struct site *site, int error)
+{
+	bool failed = false;
+
+	end(job);
+	if (!daemon_start(&job->daemon))
+		return false;
+	job->script = script_new(&job->daemon);
+	if (job->script) {
+		daemon_arm(&job->daemon, site->key, error, job->options->calls);
+		for (size_t i = 0; i < script_step_count; i++) {
+			script_run(job->script, i, false);
+			script_tidy(job->script);
+		}
+		failed = daemon_disarm(&job->daemon);
+		daemon_remove_remainders(&job->daemon);
+		script_tidy(job->script);
+		script_run(job->script, step_of(site), true);
+	}
+	end(job);
+	return failed;
+}
+
 /* A fault in a step of the script. Returns whether it was come by. */
 static bool try_step(struct job *job, const struct site *site, int error)
 {
-	size_t step = site->step != 0 ? site->step : 2;
+	size_t step = step_of(site);
 	bool failed;
 
 	if (!job->script && !begin(job))
@@ -200,7 +234,10 @@ static void try_site(struct job *job, const struct site *site, int error)
 		(void)printf("%s %s: %s, %llx\n", script_steps[site->step].name, site->text, strerrorname_np(error),
 			     (unsigned long long)site->key);
 	for (int i = 0; i < TRIES && !failed; i++) {
-		failed = (is_of_life(site) ? try_life : try_step)(job, site, error);
+		if (is_of_life(site))
+			failed = try_life(job, site, error);
+		else
+			failed = (i < TRIES - 1 ? try_step : try_once)(job, site, error);
 		if (report(job, site, error)) {
 			start_afresh(job);
 			break;

@@ -103,7 +103,7 @@ static json_t *ask(struct script *script, const char *method, json_t *params)
 			check_result(script, method, result);
 		else
 			check_error(script, method, failed, &error);
-		if (failed != 0 && (failed != -EREMOTEIO || error.code == 0))
+		if (ember_failure(script->client)[0])
 			(void)connect_again(script);
 	}
 	json_decref(params);
