@@ -63,7 +63,7 @@ static int read_tsc(const struct vcpu *vcpu, uint64_t *ret_tsc, struct error_det
 int vcpu_get_tscs(struct vcpu *const *vcpus, uint32_t count, struct vcpu_state *states, struct error_detail *detail)
 {
 	bool is_own = vcpus[0]->vm->host->tsc_settable;
-	uint64_t now;
+	uint64_t now = 0;
 	int result;
 
 	result = read_tsc(vcpus[0], &now, detail);
@@ -101,7 +101,7 @@ static int offset_ioctl(const struct vcpu *vcpu, unsigned long request, uint64_t
 static int set_offsets(struct vcpu *const *vcpus, uint32_t count, const struct vcpu_state *states, uint64_t saved,
 		       struct error_detail *detail)
 {
-	uint64_t now, offset;
+	uint64_t now = 0, offset = 0;
 	int result;
 
 	result = read_tsc(vcpus[0], &now, detail);
@@ -187,7 +187,7 @@ int vcpu_set_tscs(struct vcpu *const *vcpus, uint32_t count, const struct vcpu_s
 {
 	const struct kvm_host *host = vcpus[0]->vm->host;
 	const struct kvm_msr_entry *saved = msr_find(&states[0].msrs, MSR_INDEX_TSC);
-	uint64_t now;
+	uint64_t now = 0;
 	int result;
 
 	*ret_drift = 0;
