@@ -136,7 +136,7 @@ static int offset_attribute(struct model_vcpu *vcpu, unsigned long request, cons
 {
 	uint64_t *value = (uint64_t *)(uintptr_t)attribute->addr;
 
-	if (!model.has_offset) {
+	if (!vcpu || !model.has_offset) {
 		errno = ENXIO;
 		return -1;
 	}
