@@ -167,6 +167,15 @@ const struct result_field result_server_drain[] = {
 
 const struct result_field result_shape[] = { FIELDS_SHAPE, FIELDS_END };
 
+const struct result_field result_shape_configured[] = {
+	FIELDS_SHAPE,
+	{ .name = "warning",
+	  .type = RESULT_STRING,
+	  .optional = true,
+	  .description = "what is done as it was asked for, and still will not do; absent: nothing" },
+	FIELDS_END
+};
+
 static const struct result_field worker_fields[] = {
 	{ .name = "worker", .type = RESULT_INT },
 	{ .name = "pid", .type = RESULT_INT },

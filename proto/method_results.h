@@ -12,6 +12,7 @@ extern const struct result_field result_server_info[];
 extern const struct result_field result_server_drain[];
 extern const struct result_field result_pool_status[];
 extern const struct result_field result_shape[];
+extern const struct result_field result_shape_configured[];
 extern const struct result_field result_snapshot[];
 extern const struct result_field result_snapshot_list[];
 extern const struct result_field result_snapshot_inspect[];

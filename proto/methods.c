@@ -79,7 +79,7 @@ static const struct method methods[] = {
 	  .cancel = METHOD_CANCEL_STANDS,
 	  .summary = "Set a shape's targets; the pool fills or empties towards them",
 	  .params = params_pool_configure,
-	  .result = result_shape,
+	  .result = result_shape_configured,
 	  .result_description = "The shape as it stands" },
 
 	{ .name = "snapshot.register",

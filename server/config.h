@@ -102,6 +102,8 @@ struct config {
 struct config_report {
 	void *opaque;
 	void (*error)(void *opaque, const char *path, const char *message);
+	void (*warning)(void *opaque, const char *path,
+			const char *message); /* not wrong, but to be known; NULL: no matter */
 };
 
 /* Set every option to its default; the daemon's own uid is admin besides root. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "pool/pool.h"
+#include "server/config_host.h"
 #include "server/dispatch.h"
 #include "server/log.h"
 #include "server/options.h"
@@ -23,6 +24,17 @@
 static void print_report(void *opaque, const char *path, const char *message)
 {
 	(void)fprintf(opaque, "emberd: %s: %s\n", path, message);
+}
+
+static void print_warning(void *opaque, const char *path, const char *message)
+{
+	(void)fprintf(opaque, "emberd: warning: %s: %s\n", path, message);
+}
+
+static void log_warning_report(void *opaque, const char *path, const char *message)
+{
+	(void)opaque;
+	log_warning("configuration warning", log_text("option", path), log_text("detail", message));
 }
 
 /* A daemon started with a standard descriptor closed must not get a socket there. */
@@ -46,7 +58,6 @@ static int serve(const struct config *config, const struct options *options)
 	struct server *server = NULL;
 	int error;
 
-	log_configure((enum log_level)config->log_level, (enum log_format)config->log_format);
 	process_limits_raise(config);
 
 	error = dispatch_check(&detail);
@@ -66,7 +77,7 @@ static int serve(const struct config *config, const struct options *options)
 
 int main(int argc, char **argv)
 {
-	const struct config_report report = { .opaque = stderr, .error = print_report };
+	struct config_report report = { .opaque = stderr, .error = print_report, .warning = print_warning };
 	struct options options;
 	struct config *config;
 	int status;
@@ -95,6 +106,13 @@ int main(int argc, char **argv)
 	if (!config)
 		(void)fprintf(stderr, "emberd: out of memory for the configuration\n");
 	if (!config || options_load_config(&options, config, &report)) {
+		free(config);
+		return EXIT_FAILURE;
+	}
+	log_configure((enum log_level)config->log_level, (enum log_format)config->log_format);
+	if (!options.check_config)
+		report.warning = log_warning_report;
+	if (config_check_host(config, &report)) {
 		free(config);
 		return EXIT_FAILURE;
 	}

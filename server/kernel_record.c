@@ -61,6 +61,14 @@ bool kernel_record_has_entry(const struct kernel_record *record, enum kernel_ent
 	return *ret_in_elf ? record->elf_size > 0 : wants_elf == (record->format == KERNEL_ELF);
 }
 
+/* An older record may say more of an ELF than its kernel takes. */
+uint32_t kernel_record_cmdline_max(const struct kernel_record *record, enum kernel_entry entry)
+{
+	bool is_elf = entry != KERNEL_ENTRY_BZIMAGE;
+
+	return is_elf && record->cmdline_max > LINUX_ELF_CMDLINE_MAX ? LINUX_ELF_CMDLINE_MAX : record->cmdline_max;
+}
+
 /* ---- to text ---- */
 
 static const char *text_or_null(const char *text)

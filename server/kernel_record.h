@@ -50,6 +50,9 @@ void kernel_record_set(struct kernel_record *record, const struct message_kernel
  */
 bool kernel_record_has_entry(const struct kernel_record *record, enum kernel_entry entry, bool *ret_in_elf);
 
+/* Bytes of the longest command line that it takes by this entry, without the terminating NUL. */
+uint32_t kernel_record_cmdline_max(const struct kernel_record *record, enum kernel_entry entry);
+
 /* The record as text. ret_text is from malloc(3), the caller's. Returns 0 or -ENOMEM. */
 int kernel_record_to_text(const struct kernel_record *record, char **ret_text, size_t *ret_size);
 

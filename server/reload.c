@@ -70,10 +70,13 @@ static void apply(struct server *server, const struct config *wanted)
 {
 	const struct config_report fixed = { .error = log_fixed };
 	const struct config_shapes before = server->config.shapes;
+	char text[WORKERS_WARNING_SIZE];
 
 	config_reload(&server->config, wanted, &fixed);
 	log_configure((enum log_level)server->config.log_level, (enum log_format)server->config.log_format);
 	workers_configure(server, &before);
+	if (workers_memory_warning(server, text))
+		log_warning("configuration warning", log_text("option", "pool.shapes"), log_text("detail", text));
 	http_configure(server->http);
 	log_info("configuration reloaded", log_text("path", server->options->config_path));
 	event_bus_publish(&server->events, EVENT_SERVER, json_pack("{s:s}", "event", "reloaded"));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proto/reason.h"
+#include "server/config_host.h"
 #include "server/guest.h"
 #include "server/json_lossy.h"
 #include "server/log.h"
@@ -144,6 +145,21 @@ static void warn_of_tsc(const struct message_host *host)
 			"KVM takes the TSC's rate for another one than the kernel does: guests' TSC deadline timers may "
 			"fire late or never; load KVM anew, now that the rate is known",
 			log_number("kvm_khz", host->tsc_khz), log_number("kernel_khz", host->tsc_measured_khz));
+}
+
+static void add_warm_memory(void *opaque, const struct pool_shape_status *status)
+{
+	uint64_t *bytes = opaque;
+
+	*bytes += status->limits.min * status->shape.memory_size;
+}
+
+bool workers_memory_warning(struct server *server, char *text)
+{
+	uint64_t bytes = 0;
+
+	pool_each_shape(server->pool, add_warm_memory, &bytes);
+	return config_memory_is_scarce(bytes, text, WORKERS_WARNING_SIZE);
 }
 
 int workers_start(struct server *server, struct error_detail *detail)

@@ -18,6 +18,12 @@ struct server;
 /* Start the pool and give it its shapes. Blocks until the host has been probed. Returns 0 or -errno as pool_new(). */
 int workers_start(struct server *server, struct error_detail *detail);
 
+/*
+ * Does the pool keep more guest memory warm than the host has? text, of WORKERS_WARNING_SIZE bytes, then says so with the figures.
+ */
+#define WORKERS_WARNING_SIZE 256
+bool workers_memory_warning(struct server *server, char *text);
+
 /* Take over what a reload changed. A shape that is not configured any more keeps nothing warm. */
 void workers_configure(struct server *server, const struct config_shapes *before);
 

@@ -157,7 +157,7 @@ static int load_kernel(struct guest_memory *memory, const struct linux_boot *boo
 
 static int check_cmdline(const struct linux_boot *boot, size_t length, struct error_detail *detail)
 {
-	size_t limit = LINUX_CMDLINE_MAX;
+	size_t limit = boot->image->format == KERNEL_ELF ? LINUX_ELF_CMDLINE_MAX : LINUX_CMDLINE_MAX;
 
 	if (boot->image->format == KERNEL_BZIMAGE && boot->image->bzimage.cmdline_max < limit)
 		limit = boot->image->bzimage.cmdline_max;

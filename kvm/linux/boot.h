@@ -30,8 +30,10 @@
 #define LINUX_ACPI_SIZE         UINT64_C(0x1f000) /* bytes */
 #define LINUX_GENERATION_ID_GPA UINT64_C(0xff000)
 #define LINUX_RESET_GPA         UINT64_C(0xffff0)
-#define LINUX_CMDLINE_MAX       4095  /* bytes without the terminating NUL; a kernel's own limit may be lower */
-#define LINUX_SETUP_DATA_MAX    65536 /* bytes of all nodes, with their headers */
+#define LINUX_CMDLINE_MAX       4095 /* bytes without the terminating NUL; a kernel's own limit may be lower */
+#define LINUX_ELF_CMDLINE_MAX \
+	2047 /* of an ELF, which does not say: x86's COMMAND_LINE_SIZE is 2048, and the rest would be cut */
+#define LINUX_SETUP_DATA_MAX 65536 /* bytes of all nodes, with their headers */
 
 /* One node of setup_data (Documentation/arch/x86/boot.rst): for kernels that are entered with a zero page. */
 struct linux_setup_data {

@@ -145,7 +145,7 @@ static void describe(const struct kernel_image *image, struct message_kernel_loa
 	loaded->image_size = image->size;
 	loaded->entries = entries_of(image);
 	loaded->memory_size = memory_of(image);
-	loaded->cmdline_max = LINUX_CMDLINE_MAX;
+	loaded->cmdline_max = image->format == KERNEL_ELF ? LINUX_ELF_CMDLINE_MAX : LINUX_CMDLINE_MAX;
 	memcpy(loaded->version, image->version, sizeof(image->version));
 	if (image->format == KERNEL_ELF)
 		return;

@@ -126,12 +126,14 @@ int vsock_plan(struct devices *devices, struct rpc_error *error)
 	if (failed)
 		return failed;
 
+	/* There is room for any CID in the default path: config_check_host() has seen to it. */
 	length = wanted ? snprintf(devices->vsock_path, VSOCK_PATH_SIZE, "%s", wanted)
 			: default_path(devices, devices->vsock_path, VSOCK_PATH_SIZE);
 	if (length < 0 || (size_t)length + sizeof(PORT_SUFFIX) > VSOCK_PATH_SIZE) {
-		failed = rpc_error_set(error, RPC_INVALID_ARGUMENT,
-				       "the vsock's path must be shorter than %zu bytes, so that a port fits after it",
-				       VSOCK_PATH_SIZE - sizeof(PORT_SUFFIX) + 1);
+		failed = rpc_error_set(
+			error, RPC_INVALID_ARGUMENT,
+			"the vsock's path must have at most %zu bytes, so that a port fits after it; it has %d",
+			VSOCK_PATH_SIZE - sizeof(PORT_SUFFIX), length);
 		rpc_error_add_field(error, "vsock.path");
 		return failed;
 	}

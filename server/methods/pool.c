@@ -7,6 +7,7 @@
 #include "server/cleanup.h"
 #include "server/guest.h"
 #include "server/json_lossy.h"
+#include "server/log.h"
 #include "server/methods/methods.h"
 #include "server/server.h"
 #include "server/workers.h"
@@ -86,6 +87,18 @@ static struct pool_shape_limits wanted_limits(const struct call *call, const str
 	return limits;
 }
 
+/* What was asked for is done; that it is more than the host has is said. */
+static json_t *with_warning(struct server *server, json_t *row)
+{
+	char text[WORKERS_WARNING_SIZE];
+
+	if (row && workers_memory_warning(server, text)) {
+		log_warning("pool configured", log_text("detail", text));
+		(void)json_object_set_new(row, "warning", json_string(text));
+	}
+	return row;
+}
+
 void method_pool_configure(struct call *call)
 {
 	struct shape_search search = { .found = false };
@@ -112,7 +125,7 @@ void method_pool_configure(struct call *call)
 		/* One that is forgotten and has no worker left has no row. */
 		search.status = (struct pool_shape_status){ .shape = search.shape, .limits = limits };
 		pool_each_shape(pool, match_shape, &search);
-		call_reply(call, shape_row(&search.status));
+		call_reply(call, with_warning(call->server, shape_row(&search.status)));
 		return;
 	}
 

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,7 +19,20 @@
 
 #define MIB_SHIFT 20
 
-static int open_file(const char *path, const char *member, const char *what, int *ret_file, struct rpc_error *error)
+static int too_large(struct rpc_error *error, const char *member, const char *what, uint64_t bytes,
+		     uint64_t memory_size)
+{
+	int number = rpc_error_set_reason(error, REASON_TOO_LARGE,
+					  "the %s has %" PRIu64 " bytes, and the VM %" PRIu64 " MiB of memory", what,
+					  bytes, memory_size >> MIB_SHIFT);
+
+	rpc_error_add_field(error, member);
+	return number;
+}
+
+/* A file that the guest's memory is to hold. */
+static int open_file(const char *path, const char *member, const char *what, uint64_t memory_size, int *ret_file,
+		     struct rpc_error *error)
 {
 	cleanup_close int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct stat status;
@@ -28,6 +42,8 @@ static int open_file(const char *path, const char *member, const char *what, int
 		failed = -errno;
 	else if (!S_ISREG(status.st_mode))
 		failed = -EINVAL;
+	if (!failed && (uint64_t)status.st_size > memory_size)
+		return too_large(error, member, what, (uint64_t)status.st_size, memory_size);
 	if (!failed) {
 		*ret_file = steal_fd(&file);
 		return 0;
@@ -47,14 +63,16 @@ bool boot_has_files(const struct start *start)
 int boot_open_files(struct start *start, struct rpc_error *error)
 {
 	const char *image = param_string(start->params, "image"), *initrd = param_string(start->params, "initrd");
+	uint64_t memory_size = start->wanted.shape.memory_size;
 	int failed = 0;
 
 	if (image)
-		failed = open_file(image, "image", "image", &start->image, error);
+		failed = open_file(image, "image", "image", memory_size, &start->image, error);
 	if (image && !failed)
 		start->wanted.image = start->image;
 	if (initrd && !failed)
-		failed = open_file(initrd, "initrd", "initial file system", &start->wanted_kernel.initrd, error);
+		failed = open_file(initrd, "initrd", "initial file system", memory_size, &start->wanted_kernel.initrd,
+				   error);
 	return failed;
 }
 
@@ -84,6 +102,36 @@ static int set_entry(const struct start *start, const char *entry, struct pool_k
 	return number;
 }
 
+/* What the kernel says of itself, against what is asked for. */
+static int check_kernel(const struct start *start, const struct pool_kernel *wanted, struct rpc_error *error)
+{
+	const struct kernel_record *record = kernel_record(start->kernel);
+	uint64_t memory_size = start->wanted.shape.memory_size;
+	uint32_t limit = kernel_record_cmdline_max(record, wanted->entry);
+	size_t length = strlen(wanted->cmdline);
+	bool in_elf;
+	int number;
+
+	if (length > limit) {
+		number = rpc_error_set_reason(error, REASON_TOO_LARGE,
+					      "the command line has %zu bytes; this kernel takes %" PRIu32 " at most",
+					      length, limit);
+		rpc_error_add_field(error, "cmdline");
+		return number;
+	}
+	/* Of a bzImage's ELF it is not known by itself. */
+	if (kernel_record_has_entry(record, wanted->entry, &in_elf) && !in_elf && record->memory_size > memory_size) {
+		number = rpc_error_set_reason(
+			error, REASON_TOO_LARGE,
+			"the kernel %s needs %" PRIu64 " MiB before it starts, and the VM has %" PRIu64, record->name,
+			(record->memory_size + (1 << MIB_SHIFT) - 1) >> MIB_SHIFT, memory_size >> MIB_SHIFT);
+		rpc_error_add_field(error, "memory_mib");
+		return number;
+	}
+
+	return 0;
+}
+
 static int set_kernel(struct start *start, const char *name, const char *entry, struct rpc_error *error)
 {
 	const char *cmdline = param_string(start->params, "cmdline");
@@ -105,6 +153,9 @@ static int set_kernel(struct start *start, const char *name, const char *entry, 
 
 	(void)snprintf(wanted->cmdline, sizeof(wanted->cmdline), "%s",
 		       cmdline ? cmdline : kernel_record(kernel)->cmdline);
+	number = check_kernel(start, wanted, error);
+	if (number)
+		return number;
 	start->wanted.kernel = wanted;
 	return 0;
 }

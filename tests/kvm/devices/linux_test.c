@@ -234,7 +234,7 @@ Test(machine_linux, initrds_and_command_lines_that_do_not_fit)
 {
 	int initrd = memfd_create("initrd", MFD_CLOEXEC);
 	int folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char cmdline[LINUX_CMDLINE_MAX + 2];
+	char cmdline[LINUX_ELF_CMDLINE_MAX + 2];
 	int file;
 
 	fixture_build(&fixture, 1, MEMORY_MIB);
@@ -247,9 +247,9 @@ Test(machine_linux, initrds_and_command_lines_that_do_not_fit)
 	cr_assert_not_null(strstr(detail.text, "kernel: not a regular file"), "%s", detail.text);
 
 	memset(cmdline, 'x', sizeof(cmdline));
-	cmdline[LINUX_CMDLINE_MAX + 1] = '\0';
+	cmdline[LINUX_ELF_CMDLINE_MAX + 1] = '\0';
 	expect_refusal(image.bytes, image.size, KERNEL_ENTRY_PVH, -1, cmdline, -EFBIG, "cmdline");
-	cmdline[LINUX_CMDLINE_MAX] = '\0';
+	cmdline[LINUX_ELF_CMDLINE_MAX] = '\0';
 	cr_assert_eq(ftruncate(initrd, (off_t)8 << 20), 0);
 	file = fixture_image(image.bytes, image.size);
 	cr_assert_eq(boot_with(file, KERNEL_ENTRY_PVH, initrd, cmdline), 0, "%s", detail.text);
