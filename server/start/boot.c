@@ -42,17 +42,18 @@ static int open_file(const char *path, const char *member, const char *what, uin
 		failed = -errno;
 	else if (!S_ISREG(status.st_mode))
 		failed = -EINVAL;
-	if (!failed && (uint64_t)status.st_size > memory_size)
+	else if ((uint64_t)status.st_size > memory_size)
 		return too_large(error, member, what, (uint64_t)status.st_size, memory_size);
-	if (!failed) {
-		*ret_file = steal_fd(&file);
-		return 0;
+	if (failed) {
+		(void)rpc_error_set_reason(error, reason_of_errno(DEED_OPEN_PATH, failed),
+					   "the %s cannot be opened: %s", what,
+					   failed == -EINVAL ? "it is not a regular file" : strerrordesc_np(-failed));
+		rpc_error_add_field(error, member);
+		return failed;
 	}
 
-	(void)rpc_error_set_reason(error, reason_of_errno(DEED_OPEN_PATH, failed), "the %s cannot be opened: %s", what,
-				   failed == -EINVAL ? "it is not a regular file" : strerrordesc_np(-failed));
-	rpc_error_add_field(error, member);
-	return failed;
+	*ret_file = steal_fd(&file);
+	return 0;
 }
 
 bool boot_has_files(const struct start *start)
