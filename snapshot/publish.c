@@ -13,6 +13,11 @@
  * name, is removed afterwards; a crash before that leaves it to the sweep. Both renames undo themselves when done
  * again, which is how a failed fsync of the parent is taken back.
  *
+ * A file system may have neither flag (NFS, some of FUSE). A new name is taken there by rename(2), which replaces no folder that
+ * holds anything; a small file is replaced by rename(2), too, and its old content kept under another name until the new one lasts. A
+ * folder cannot be replaced there so that its name stands for one whole folder at every instant: that is refused with
+ * -EOPNOTSUPP.
+ *
  * VMs that run from a snapshot that is replaced or removed keep its inode: nothing here ever writes to a published
  * file.
  */
@@ -281,6 +286,45 @@ void publication_abort(struct publication *publication)
 	close_all(publication);
 }
 
+static bool exists(int parent, const char *name)
+{
+	struct stat status;
+
+	return fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* renameat2(2) of a file system that does not have its flags: NFS, some of FUSE. */
+static bool lacks_flags(int error)
+{
+	return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP;
+}
+
+/*
+ * Move to a name that is free. Without RENAME_NOREPLACE a folder that somebody puts there just now is safe all the same: rename(2)
+ * replaces none but an empty one.
+ */
+static int rename_to_free(int parent, const char *from, const char *to)
+{
+	if (renameat2(parent, from, parent, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (!lacks_flags(errno))
+		return -errno;
+	if (exists(parent, to))
+		return -EEXIST;
+	if (renameat(parent, from, parent, to) == 0)
+		return 0;
+	return errno == ENOTEMPTY || errno == ENOTDIR || errno == EISDIR ? -EEXIST : -errno;
+}
+
+static int rename_once(int parent, const char *from, const char *to, bool exchange)
+{
+	if (!exchange)
+		return rename_to_free(parent, from, to);
+	if (renameat2(parent, from, parent, to, RENAME_EXCHANGE) == 0)
+		return 0;
+	return lacks_flags(errno) ? -EOPNOTSUPP : -errno;
+}
+
 /*
  * Give a temporary its name, exchanging it with what has that name or else moving it, and make it last; or take it
  * back.
@@ -288,23 +332,44 @@ void publication_abort(struct publication *publication)
 static int rename_durably(int parent, const char *temporary, const char *name, bool exchange,
 			  struct error_detail *detail)
 {
-	int r;
+	int r = rename_once(parent, temporary, name, exchange);
 
-	if (renameat2(parent, temporary, parent, name, exchange ? RENAME_EXCHANGE : RENAME_NOREPLACE) < 0)
-		return failed(errno, "cannot rename to", name, detail);
+	if (r == -EOPNOTSUPP) {
+		error_detail_set(
+			detail, "the file system cannot replace %s in one step: remove it first, or use another", name);
+		return r;
+	}
+	if (r < 0)
+		return failed(-r, "cannot rename to", name, detail);
 	if (fsync(parent) == 0)
 		return 0;
 
 	r = failed(errno, "cannot write to disk the folder of", name, detail);
-	(void)renameat2(parent, name, parent, temporary, exchange ? RENAME_EXCHANGE : RENAME_NOREPLACE);
+	(void)rename_once(parent, name, temporary, exchange);
 	return r;
 }
 
-static bool exists(int parent, const char *name)
+/* Replace a file where two cannot be exchanged: the old one keeps another name until the new one's is on disk. */
+static int replace_file(int parent, const char *temporary, const char *name, struct error_detail *detail)
 {
-	struct stat status;
+	char kept[NAME_MAX + 1];
+	bool is_kept;
+	int r = temporary_name(name, kept);
 
-	return fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+	if (r < 0)
+		return failed(-r, "cannot find a temporary name for", name, detail);
+	is_kept = linkat(parent, name, parent, kept, 0) == 0;
+	if (renameat(parent, temporary, parent, name) < 0)
+		r = failed(errno, "cannot rename to", name, detail);
+	else if (fsync(parent) < 0) {
+		r = failed(errno, "cannot write to disk the folder of", name, detail);
+		if (is_kept && renameat(parent, kept, parent, name) == 0)
+			is_kept = false;
+	}
+	if (is_kept)
+		(void)unlinkat(parent, kept, 0);
+
+	return r;
 }
 
 static int write_to_disk(const struct publication *publication)
@@ -387,6 +452,8 @@ int publish_file(int parent, const char *name, const void *data, size_t size, st
 		failed(-r, "cannot write", name, detail);
 	else
 		r = rename_durably(parent, temporary, name, exchange, detail);
+	if (r == -EOPNOTSUPP)
+		r = replace_file(parent, temporary, name, detail);
 	if (r < 0 || exchange)
 		(void)unlinkat(parent, temporary, 0);
 	return r;

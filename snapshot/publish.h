@@ -61,7 +61,7 @@ int publication_write(const struct publication *publication, size_t file, const 
  * Give the folder its name: fsync of its files and of itself, rename, fsync of the parent. Ends the publication,
  * whatever it returns.
  *
- * Returns 0; -EEXIST (the name was taken meanwhile); or -errno of the step in detail. On failure the name stands for
+ * Returns 0; -EEXIST (the name was taken meanwhile); -EOPNOTSUPP (the file system cannot replace a folder in one step); or -errno of the step in detail. On failure the name stands for
  * what it stood for before, and nothing temporary is left.
  */
 int publication_commit(struct publication *publication, struct error_detail *detail);

@@ -3,6 +3,9 @@
  * What a client is told where something cannot be done: the right culprit, and a way out where there is one.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +53,47 @@ DAEMON_TEST(errors, loads_that_are_cancelled_hold_up_no_other)
 		cr_expect(code == 0 || code == RPC_CANCELLED, "%d: %s", code, calls[i].message);
 		open_call_end(&calls[i]);
 	}
+}
+
+/* From here on renameat2(2) with flags is refused in this process and in the daemon, as it is on NFS. */
+static void forbid_rename_flags(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	cr_assert_not_null(filter);
+	cr_assert_eq(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(renameat2), 1, SCMP_A4(SCMP_CMP_NE, 0)),
+		     0);
+	cr_assert_eq(seccomp_load(filter), 0);
+	seccomp_release(filter);
+}
+
+/* Snapshots can be kept there; what cannot be had is refused with its reason, before and after a restart. */
+Test(errors, a_file_system_without_flags_of_rename_keeps_snapshots)
+{
+	struct guest guest;
+	json_t *data;
+
+	forbid_rename_flags();
+	start();
+	make_snapshot(client, "one", 1, 3, 1, 1);
+	guest_restore(&guest, client, "one");
+	cr_expect_eq(guest_number(&guest, "count"), 4);
+	data = refusal(client, RPC_FAILED_PRECONDITION, "in one step", "vm.snapshot", "{s:s, s:s, s:b}", "vm", guest.vm,
+		       "name", "one", "overwrite", 1);
+	cr_expect_str_eq(text_at(data, "reason"), "FILE_SYSTEM_LACKS");
+	json_decref(data);
+	cr_expect_eq(guest_number(&guest, "count"), 5);
+	guest_release(&guest);
+
+	(void)ember_free(client);
+	daemon_signal(&daemon_under_test, SIGTERM);
+	cr_assert_eq(daemon_wait_end(&daemon_under_test), 0);
+	daemon_start_again(&daemon_under_test);
+	client = daemon_connect(&daemon_under_test);
+	guest_restore(&guest, client, "one");
+	cr_expect_eq(guest_number(&guest, "count"), 4);
+	guest_release(&guest);
+	stop();
 }
 
 /* A folder without unnamed files (proc has none) is no wrong argument: another file system will do. */
