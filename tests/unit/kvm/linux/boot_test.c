@@ -285,9 +285,10 @@ Test(linux_boot, command_line_keeps_to_the_kernels_limit)
 	load(f);
 	tear_down(f);
 
+	/* An ELF does not say; x86 kernels cut what is longer without a word. */
 	f = set_up(build_elf(), KERNEL_ENTRY_PVH, 64 * MIB);
-	f->boot.cmdline = cmdline;
-	expect_refusal(f, -EFBIG, "cmdline");
+	f->boot.cmdline = cmdline + sizeof(cmdline) - 1 - 2048;
+	expect_refusal(f, -EFBIG, "at most 2047");
 	f->boot.cmdline++;
 	load(f);
 	tear_down(f);
