@@ -140,6 +140,18 @@ static const struct result_field kvm_fields[] = {
 	FIELDS_END,
 };
 
+static const struct result_field helper_fields[] = {
+	{ .name = "processes", .type = RESULT_INT, .description = "those that are not stuck" },
+	{ .name = "running", .type = RESULT_INT, .description = "jobs" },
+	{ .name = "waiting", .type = RESULT_INT, .description = "jobs that wait for a helper" },
+	{ .name = "stuck",
+	  .type = RESULT_INT,
+	  .description =
+		  "helpers that were killed because their job took too long, and that the kernel has not ended" },
+	{ .name = "given_up", .type = RESULT_INT, .description = "jobs that took too long, ever" },
+	FIELDS_END,
+};
+
 const struct result_field result_server_ping[] = {
 	{ .name = "pong", .type = RESULT_BOOL, .description = "true" },
 	{ .name = "version", .type = RESULT_STRING },
@@ -156,6 +168,7 @@ const struct result_field result_server_info[] = {
 	{ .name = "state_dir", .type = RESULT_STRING },
 	{ .name = "connections", .type = RESULT_INT },
 	{ .name = "roles", .type = RESULT_STRING_ARRAY, .description = "the roles of the peer that asks" },
+	{ .name = "helpers", .type = RESULT_OBJECT, .fields = helper_fields, .description = "processes for file work" },
 	FIELDS_END,
 };
 

@@ -84,7 +84,8 @@ struct config {
 	uint32_t http_body_bytes_max;
 	uint32_t http_header_bytes_max;
 	uint32_t http_timeout_ms;
-	uint32_t file_jobs_max;
+	uint32_t file_jobs_max; /* of one peer, waiting */
+	uint32_t file_job_ms;   /* until one is given up */
 
 	struct config_role observe;
 	struct config_role run;

@@ -83,8 +83,10 @@ const struct config_option config_options[] = {
 	  .limit_name = "http_header_bytes", .help = "longest head of an HTTP request" },
 	{ "limits.http_timeout_ms", NUMBER(http_timeout_ms, 100, 3600000, "30000"), .reloadable = true,
 	  .limit_name = "http_timeout_ms", .help = "how long an HTTP client may take over a request, over reading its answer, and between two requests" },
-	{ "limits.file_jobs", NUMBER(file_jobs_max, 1, 65536, "256"), .limit_name = "file_jobs",
-	  .help = "jobs that may wait for the thread that does blocking file work" },
+	{ "limits.file_jobs", NUMBER(file_jobs_max, 1, 65536, "256"), .reloadable = true, .limit_name = "file_jobs",
+	  .help = "file jobs of one peer that may wait for a helper" },
+	{ "limits.file_job_ms", NUMBER(file_job_ms, 100, 3600000, "60000"), .reloadable = true,
+	  .limit_name = "file_job_ms", .help = "how long a file job may run before it is given up" },
 
 	{ "roles.observe.users", VALUE(CONFIG_USERS, observe.users, "[]"), .reloadable = true,
 	  .help = "who may look: uids or user names" },

@@ -60,7 +60,7 @@ static void free_connection(struct connection *connection)
 	(void)line_reader_free(connection->reader);
 	connection_drop_files(connection);
 	peer_release(&connection->peer);
-	(void)close(connection->socket);
+	connection_close_socket(connection);
 	free(connection);
 }
 
@@ -221,7 +221,7 @@ static void go_on(struct connection *connection)
 
 	if (!done && !connection_is_slow(connection))
 		connection_wake(connection);
-	if (done && !connection->half_closed)
+	if (done && !connection->half_closed && !connection->receiving)
 		(void)event_add(connection->readable, NULL);
 	else
 		(void)event_del(connection->readable);

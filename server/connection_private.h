@@ -16,6 +16,7 @@
 struct connection_request;
 struct connection_subscription;
 struct connection_undo;
+struct job;
 
 struct connection {
 	TAILQ_ENTRY(connection) link;
@@ -45,8 +46,11 @@ struct connection {
 	uint64_t batches;                            /* batches that arrived so far */
 	LIST_HEAD(, connection_undo) undone_if_lost; /* of answers that may not have been sent whole */
 
-	uint64_t received; /* bytes of the stream that have arrived */
-	uint64_t served;   /* of them those that the line reader has taken */
+	uint64_t received;     /* bytes of the stream that have arrived */
+	uint64_t served;       /* of them those that the line reader has taken */
+	struct job *receiving; /* takes bytes that bring descriptors off the socket; NULL: none */
+	char *peeked;          /* those bytes */
+	size_t peeked_size;
 	/* Descriptors that arrived, in their order, and the stream's byte that each came with. */
 	int files[CONNECTION_FILES_MAX];
 	uint64_t file_positions[CONNECTION_FILES_MAX];
@@ -79,8 +83,14 @@ void connection_undo_unsent(struct connection *connection);
 /* Abandon all requests and end all subscriptions. */
 void connection_drop_requests(struct connection *connection);
 
-/* Read what has arrived into the input buffer, and keep the descriptors that came with it. Returns as recvmsg(2). */
+/*
+ * Read what has arrived into the input buffer. Returns as recvmsg(2); what brings descriptors is received by a helper, which
+ * takes a while: then -1 with EAGAIN, and the connection is woken when it is there.
+ */
 ssize_t connection_receive(struct connection *connection);
+
+/* Close its socket, with what was not read from it. */
+void connection_close_socket(struct connection *connection);
 
 /* Lend the line that was just taken the descriptors that came with it; and close them when it has been served. */
 void connection_lend_files(struct connection *connection);

@@ -15,6 +15,7 @@
 #include "pool/pool.h"
 #include "server/config_host.h"
 #include "server/dispatch.h"
+#include "server/jobs/helper.h"
 #include "server/log.h"
 #include "server/options.h"
 #include "server/process_limits.h"
@@ -85,6 +86,9 @@ int main(int argc, char **argv)
 	/* The pool's zygote is this program, too. */
 	if (argc > 1 && !strcmp(argv[1], pool_zygote_argument))
 		return pool_zygote_main(argc, argv);
+	/* So are the helpers that do file work. */
+	if (argc > 1 && !strcmp(argv[1], jobs_helper_argument))
+		return jobs_helper_main(argc, argv);
 	signals_prepare(SIGNALS_OF_DAEMON);
 	status = open_standard_files();
 	if (status < 0) {

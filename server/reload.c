@@ -12,6 +12,7 @@
 #include "server/clock.h"
 #include "server/file_thread.h"
 #include "server/http.h"
+#include "server/jobs/jobs.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/server.h"
@@ -78,6 +79,7 @@ static void apply(struct server *server, const struct config *wanted)
 	if (workers_memory_warning(server, text))
 		log_warning("configuration warning", log_text("option", "pool.shapes"), log_text("detail", text));
 	http_configure(server->http);
+	jobs_configure(server->jobs, server->config.file_jobs_max, server->config.file_job_ms);
 	log_info("configuration reloaded", log_text("path", server->options->config_path));
 	event_bus_publish(&server->events, EVENT_SERVER, json_pack("{s:s}", "event", "reloaded"));
 }

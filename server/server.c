@@ -19,6 +19,7 @@
 #include "server/devices/devices.h"
 #include "server/file_thread.h"
 #include "server/http.h"
+#include "server/jobs/jobs.h"
 #include "server/kernels.h"
 #include "server/log.h"
 #include "server/notify.h"
@@ -118,6 +119,17 @@ static int listen_for_clients(struct server *server)
 	return server->http ? http_listen(server->http) : 0;
 }
 
+static int start_jobs(struct server *server)
+{
+	const struct jobs_options options = {
+		.executable = "/proc/self/exe",
+		.waiting_max = server->config.file_jobs_max,
+		.running_max_ms = server->config.file_job_ms,
+	};
+
+	return jobs_new(server->base, &options, &server->jobs);
+}
+
 static int make_parts(struct server *server, struct error_detail *detail)
 {
 	int error;
@@ -143,6 +155,8 @@ static int make_parts(struct server *server, struct error_detail *detail)
 	/* The zygote is forked here: before there is a second thread. */
 	if (!error)
 		error = workers_start(server, detail);
+	if (!error)
+		error = start_jobs(server);
 	if (!error)
 		error = file_thread_start(server->base, server->config.file_jobs_max, &server->files);
 	return error;
@@ -221,6 +235,7 @@ struct server *server_free(struct server *server)
 	(void)unix_listener_close(server->listener);
 	/* What the thread completes may need the pool; what the pool ends may ask for the thread, and is refused. */
 	file_thread_stop(server->files);
+	server->jobs = jobs_free(server->jobs);
 	(void)pool_free(server->pool);
 	(void)kernels_close(server->kernels);
 	(void)snapshots_close(server->snapshots);

@@ -43,6 +43,7 @@ struct server {
 	uint64_t last_connection_number;
 	struct event_bus events;
 	struct file_thread *files;
+	struct jobs *jobs; /* file work, in helper processes */
 	struct pool *pool;
 	struct snapshots *snapshots;
 	struct kernels *kernels;

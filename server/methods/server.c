@@ -9,6 +9,7 @@
 #include "kvm/host.h"
 #include "pool/pool.h"
 #include "server/clock.h"
+#include "server/jobs/jobs.h"
 #include "server/methods/methods.h"
 #include "server/server.h"
 
@@ -51,15 +52,25 @@ static json_t *kvm_json(const struct pool *pool)
 			 (json_int_t)host->tsc_measured_khz, "cpuid_entries", (json_int_t)host->cpuid_count);
 }
 
+static json_t *helpers_json(const struct jobs *jobs)
+{
+	struct jobs_counts counts;
+
+	jobs_count(jobs, &counts);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "processes", (json_int_t)counts.helpers, "running",
+			 (json_int_t)counts.running, "waiting", (json_int_t)counts.waiting, "stuck",
+			 (json_int_t)counts.stuck, "given_up", (json_int_t)counts.given_up);
+}
+
 void method_server_info(struct call *call)
 {
 	const struct server *server = call->server;
 
-	call_reply(call,
-		   json_pack("{s:s, s:i, s:I, s:o, s:o, s:s, s:I, s:o}", "version", EMBER_VERSION, "pid", (int)getpid(),
-			     "uptime_ms", uptime_ms(server), "kvm", kvm_json(server->pool), "limits",
-			     config_limits(&server->config), "state_dir", server->config.state_dir, "connections",
-			     (json_int_t)server->connection_count, "roles", roles_json(call->role)));
+	call_reply(call, json_pack("{s:s, s:i, s:I, s:o, s:o, s:s, s:I, s:o, s:o}", "version", EMBER_VERSION, "pid",
+				   (int)getpid(), "uptime_ms", uptime_ms(server), "kvm", kvm_json(server->pool),
+				   "limits", config_limits(&server->config), "state_dir", server->config.state_dir,
+				   "connections", (json_int_t)server->connection_count, "roles", roles_json(call->role),
+				   "helpers", helpers_json(server->jobs)));
 }
 
 /* A server.drain call that waits. */
