@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/cleanup.h"
@@ -34,6 +35,7 @@ struct file_thread {
 	struct job_list waiting;
 	struct job_list finished;
 	bool stopping;
+	bool ended;  /* joined */
 	size_t jobs; /* the loop's own count: submitted and not yet completed */
 	size_t jobs_max;
 	int notify; /* eventfd */
@@ -153,9 +155,15 @@ int file_thread_start(struct event_base *base, size_t jobs_max, struct file_thre
 int file_thread_submit(struct file_thread *thread, int (*work)(void *opaque), void (*done)(void *opaque, int result),
 		       void *opaque)
 {
+	return thread->jobs >= thread->jobs_max ? -EAGAIN : file_thread_submit_undo(thread, work, done, opaque);
+}
+
+int file_thread_submit_undo(struct file_thread *thread, int (*work)(void *opaque),
+			    void (*done)(void *opaque, int result), void *opaque)
+{
 	struct job *job;
 
-	if (thread->stopping || thread->jobs >= thread->jobs_max)
+	if (thread->stopping)
 		return -EAGAIN;
 	job = calloc(1, sizeof(*job));
 	if (!job)
@@ -172,17 +180,31 @@ int file_thread_submit(struct file_thread *thread, int (*work)(void *opaque), vo
 	return 0;
 }
 
-void file_thread_stop(struct file_thread *thread)
+int file_thread_stop(struct file_thread *thread, uint32_t patience_ms)
 {
-	if (!thread || thread->stopping)
-		return;
+	struct timespec until;
+	int error;
+
+	if (!thread || thread->ended)
+		return 0;
 
 	(void)pthread_mutex_lock(&thread->mutex);
 	thread->stopping = true;
 	(void)pthread_cond_signal(&thread->wake);
 	(void)pthread_mutex_unlock(&thread->mutex);
-	(void)pthread_join(thread->thread, NULL);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += patience_ms / 1000;
+	until.tv_nsec += (long)(patience_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	error = pthread_clockjoin_np(thread->thread, NULL, CLOCK_MONOTONIC, &until);
+	if (error)
+		return -error;
+	thread->ended = true;
 	deliver(thread);
+	return 0;
 }
 
 struct file_thread *file_thread_free(struct file_thread *thread)
@@ -190,7 +212,7 @@ struct file_thread *file_thread_free(struct file_thread *thread)
 	if (!thread)
 		return NULL;
 
-	file_thread_stop(thread);
+	(void)file_thread_stop(thread, UINT32_MAX);
 	free_parts(thread);
 	return NULL;
 }

@@ -7,6 +7,7 @@
 #define EMBER_SERVER_FILE_THREAD_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <event2/event.h>
 
@@ -35,12 +36,25 @@ int file_thread_submit(struct file_thread *thread, int (*work)(void *opaque), vo
 		       void *opaque);
 
 /*
- * Finish what is queued, deliver its completions, and end the thread: blocks as long as that takes. What is submitted
- * from then on is refused. Takes NULL.
+ * Queue a job that undoes what an earlier one has done (closes, removes): as file_thread_submit(), but jobs_max is no bound. There are
+ * no more of them than of the jobs that were admitted.
+ *
+ * Returns 0; -EAGAIN (the thread is being stopped) or -ENOMEM.
  */
-void file_thread_stop(struct file_thread *thread);
+int file_thread_submit_undo(struct file_thread *thread, int (*work)(void *opaque),
+			    void (*done)(void *opaque, int result), void *opaque);
 
-/* Takes NULL, and one that was not stopped. Returns NULL. */
+/*
+ * Finish what is queued, deliver its completions, and end the thread. What is submitted from then on is refused. Takes NULL.
+ *
+ * patience_ms  how long to wait for it
+ *
+ * Returns 0; or -ETIMEDOUT: a file system hangs, and the thread with it. It can then neither be stopped nor freed: all that is left
+ * is to end the process.
+ */
+int file_thread_stop(struct file_thread *thread, uint32_t patience_ms);
+
+/* Takes NULL, and one that was not stopped, which is waited for. Returns NULL. */
 struct file_thread *file_thread_free(struct file_thread *thread);
 
 #endif

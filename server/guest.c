@@ -17,6 +17,7 @@
 #include "server/clock.h"
 #include "server/devices/devices.h"
 #include "server/guest.h"
+#include "server/jobs/jobs.h"
 #include "server/json_lossy.h"
 #include "server/kernels.h"
 #include "server/log.h"
@@ -133,16 +134,36 @@ static void on_output(void *opaque)
 	tell_waiters(opaque, GUEST_NEWS_OUTPUT);
 }
 
+struct connecting {
+	struct server *server;
+	uint64_t vm; /* its number: it may end meanwhile */
+	uint64_t cookie;
+};
+
+static void on_connected(void *opaque, const struct job_result *result)
+{
+	struct connecting *connecting = opaque;
+	struct guest *vm = guest_find_number(connecting->server, connecting->vm);
+	bool connected = result->result == 0 && result->file_count == 1;
+
+	/* A socket that cannot be passed on is a refusal; what cannot be told at all, the guest's own patience ends. */
+	if (vm && connecting->server->state != SERVER_STOPPING)
+		(void)pool_vm_vsock_connected(vm->pool_vm, connecting->cookie, connected ? result->files[0] : -1);
+	free(connecting);
+}
+
 /* The guest connects to a port of the host's; a worker opens no socket itself. */
 static void on_vsock_connect(void *opaque, uint32_t port, uint64_t cookie)
 {
-	const struct guest *vm = opaque;
-	int file = vm->devices ? devices_connect(vm->devices, port) : -1;
+	struct guest *vm = opaque;
+	struct connecting *connecting = malloc(sizeof(*connecting));
 
-	/* A socket that cannot be passed on is a refusal; what cannot be told at all, the guest's own patience ends. */
-	(void)pool_vm_vsock_connected(vm->pool_vm, cookie, file < 0 ? -1 : file);
-	if (file >= 0)
-		(void)close(file);
+	if (connecting)
+		*connecting = (struct connecting){ vm->server, vm->number, cookie };
+	if (connecting && vm->devices && devices_connect(vm->devices, port, on_connected, connecting) == 0)
+		return;
+	free(connecting);
+	(void)pool_vm_vsock_connected(vm->pool_vm, cookie, -1);
 }
 
 /* Drains wait for it no longer. */

@@ -152,6 +152,7 @@ static void on_termination(evutil_socket_t fd, short events, void *opaque)
 	(void)events;
 	if (server->signal_draining) {
 		log_warning("stopping at once", log_number("signal", fd));
+		server->hurried = true;
 		(void)event_base_loopbreak(server->base);
 		return;
 	}

@@ -31,6 +31,10 @@
 /* How long accepting rests after it failed, as where file descriptors ran out. */
 #define ACCEPT_PAUSE_MS 100
 
+/* How long the end waits for file work that has begun: after one signal to stop, and after two. */
+#define UNHURRIED_MS 10000
+#define HURRIED_MS   200
+
 static void on_accept(struct evconnlistener *acceptor, evutil_socket_t socket, struct sockaddr *address, int length,
 		      void *opaque)
 {
@@ -222,6 +226,15 @@ int server_run(struct server *server)
 	return server->failed ? -EIO : 0;
 }
 
+/* A thread that hangs in a file system cannot be ended; the process can, and its workers with it. */
+static void stop_file_thread(struct server *server)
+{
+	if (file_thread_stop(server->files, server->hurried ? HURRIED_MS : UNHURRIED_MS) == 0)
+		return;
+	log_error("file work hangs; ending without it");
+	_exit(EXIT_FAILURE);
+}
+
 struct server *server_free(struct server *server)
 {
 	if (!server)
@@ -234,7 +247,7 @@ struct server *server_free(struct server *server)
 	(void)http_free(server->http);
 	(void)unix_listener_close(server->listener);
 	/* What the thread completes may need the pool; what the pool ends may ask for the thread, and is refused. */
-	file_thread_stop(server->files);
+	stop_file_thread(server);
 	server->jobs = jobs_free(server->jobs);
 	(void)pool_free(server->pool);
 	(void)kernels_close(server->kernels);

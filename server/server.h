@@ -66,6 +66,7 @@ struct server {
 	LIST_HEAD(, server_drain) drains;
 	struct server_drain signal_drain; /* on the list once SIGTERM came */
 	bool signal_draining;
+	bool hurried; /* a second signal came: wait for nothing */
 	bool reloading;
 	bool reload_again; /* asked for while one was in progress, or could not be begun */
 	struct event *signals[4];

@@ -178,10 +178,10 @@ struct devices *devices_free(struct devices *devices)
 	vsock_close(devices);
 	LIST_REMOVE(devices, link);
 	if (drives_are_open(devices) &&
-	    file_thread_submit(devices->server->files, close_drives, on_drives_closed, devices) == 0)
+	    file_thread_submit_undo(devices->server->files, close_drives, on_drives_closed, devices) == 0)
 		return NULL;
 
-	/* None is open; or the thread has too much to do or is being stopped: rather wait than leave a file. */
+	/* None is open; or the daemon stops: rather wait than leave a file. */
 	drives_close(devices);
 	devices_release(devices);
 	return NULL;

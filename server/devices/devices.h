@@ -25,6 +25,7 @@
 #include "server/connection.h"
 
 struct devices;
+struct job_result;
 struct server;
 
 /* TAP devices that came with a request, by the interface that wants them: descriptors of our own, or -1. */
@@ -102,11 +103,14 @@ json_t *devices_record(const struct devices *devices);
 json_t *devices_vsock_json(const struct devices *devices);
 
 /*
- * The guest connects to a port of the host's: connect to PATH_PORT.
+ * The guest connects to a port of the host's: let a helper connect to PATH_PORT.
  *
- * Returns a connected socket, the caller's; or -errno.
+ * done  called once, from the loop, unless this fails; its file is the connected socket where the result is 0
+ *
+ * Returns 0, or -errno: -ENOTCONN (there is no vsock), or as jobs_submit().
  */
-int devices_connect(const struct devices *devices, uint32_t port);
+int devices_connect(const struct devices *devices, uint32_t port,
+		    void (*done)(void *opaque, const struct job_result *result), void *opaque);
 
 /* Remove sockets that a daemon left in the folder of those whose path nobody chose. Blocks; before the loop runs. */
 void devices_sweep(const struct server *server);

@@ -4,7 +4,7 @@
  * guest, and sockets beside it that the guest reaches by their port.
  *
  *	PATH         whoever connects says "CONNECT PORT" and is put through to that port of the guest's, by the worker
- *	PATH_PORT    where the guest is put through to when it connects to that port of the host's, by the daemon: a worker
+ *	PATH_PORT    where the guest is put through to when it connects to that port of the host's, by a helper: a worker
  *	             opens nothing
  *
  * The socket has the mode and the group of the daemon's own: who may start VMs may speak to them.
@@ -25,6 +25,8 @@
 #include "proto/reason.h"
 #include "server/cleanup.h"
 #include "server/devices/private.h"
+#include "server/jobs/functions.h"
+#include "server/jobs/jobs.h"
 #include "server/server.h"
 
 #define VSOCK_FOLDER "vsock"
@@ -180,17 +182,42 @@ json_t *devices_vsock_json(const struct devices *devices)
 	return json_pack("{s:I, s:s}", "cid", (json_int_t)devices->pool.vsock.cid, "path", devices->vsock_path);
 }
 
-int devices_connect(const struct devices *devices, uint32_t port)
+/* In a helper. */
+int job_connect(const json_t *input, int *files, uint32_t file_count, struct job_answer *answer)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *path = param_string(input, "path");
 	cleanup_close int file = -1;
 
-	if (!devices->pool.has_vsock)
-		return -ENOTCONN;
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s_%" PRIu32, devices->vsock_path, port);
+	(void)files;
+	(void)file_count;
+	if (!path || strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
 	file = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (file < 0 || connect(file, (const struct sockaddr *)&address, sizeof(address)))
 		return -errno;
 
-	return steal_fd(&file);
+	answer->files[answer->file_count++] = steal_fd(&file);
+	return 0;
+}
+
+int devices_connect(const struct devices *devices, uint32_t port,
+		    void (*done)(void *opaque, const struct job_result *result), void *opaque)
+{
+	char path[VSOCK_PATH_SIZE + sizeof(PORT_SUFFIX)];
+	struct job_request request = {
+		.kind = JOB_CONNECT,
+		/* Guests ask for it: a lane of their own. */
+		.owner = devices->server->config.worker_uid,
+		.path = devices->vsock_path,
+		.done = done,
+		.opaque = opaque,
+	};
+
+	if (!devices->pool.has_vsock)
+		return -ENOTCONN;
+	(void)snprintf(path, sizeof(path), "%s_%" PRIu32, devices->vsock_path, port);
+	request.input = json_pack("{s:s}", "path", path);
+	return jobs_submit(devices->server->jobs, &request, NULL);
 }

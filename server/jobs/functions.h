@@ -10,4 +10,7 @@
 /* connection_files.c */
 int job_receive_files(const json_t *input, int *files, uint32_t file_count, struct job_answer *answer);
 
+/* devices/vsock.c */
+int job_connect(const json_t *input, int *files, uint32_t file_count, struct job_answer *answer);
+
 #endif

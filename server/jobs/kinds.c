@@ -20,5 +20,6 @@ static int close_files(const json_t *input, int *files, uint32_t file_count, str
 
 const struct job_kind_description job_kinds[JOB_KIND_COUNT] = {
 	[JOB_CLOSE] = { "close", close_files },
+	[JOB_CONNECT] = { "connect", job_connect },
 	[JOB_RECEIVE_FILES] = { "receive descriptors", job_receive_files },
 };

@@ -16,6 +16,7 @@
 enum job_kind {
 	JOB_CLOSE = 0,     /* close the descriptors */
 	JOB_RECEIVE_FILES, /* take what a client passed off its socket (connection_files.c) */
+	JOB_CONNECT,       /* connect to a Unix socket by its path (devices/vsock.c) */
 	JOB_KIND_COUNT,
 };
 

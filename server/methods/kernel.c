@@ -146,8 +146,8 @@ static void give_up(struct adding *adding)
 		finish_failed(adding);
 		return;
 	}
-	if (file_thread_submit(adding->server->files, abort_publication, on_aborted, adding)) {
-		/* The thread has too much to do or is being stopped: rather wait than leave the files. */
+	if (file_thread_submit_undo(adding->server->files, abort_publication, on_aborted, adding)) {
+		/* The daemon stops: rather wait than leave the files. */
 		(void)abort_publication(adding);
 		finish_failed(adding);
 	}

@@ -104,7 +104,7 @@ Test(file_thread, stopping_finishes_what_is_queued)
 	cr_assert_eq(file_thread_start(base, 10, &thread), 0);
 	for (i = 0; i < 10; i++)
 		cr_assert_eq(file_thread_submit(thread, work, done, &jobs[i]), 0);
-	file_thread_stop(thread);
+	cr_expect_eq(file_thread_stop(thread, 60000), 0);
 	cr_expect_eq(done_count, 10);
 	cr_expect_eq(file_thread_submit(thread, work, done, &jobs[0]), -EAGAIN);
 	(void)file_thread_free(thread);
@@ -114,6 +114,40 @@ Test(file_thread, stopping_finishes_what_is_queued)
 
 Test(file_thread, stopping_nothing_is_fine)
 {
-	file_thread_stop(NULL);
+	cr_expect_eq(file_thread_stop(NULL, 0), 0);
 	cr_expect_null(file_thread_free(NULL));
+}
+
+Test(file_thread, what_undoes_is_never_refused)
+{
+	struct event_base *base = event_base_new();
+	struct file_thread *thread;
+	struct job jobs[3] = { 0 };
+
+	cr_assert_eq(file_thread_start(base, 1, &thread), 0);
+	cr_expect_eq(file_thread_submit(thread, work, done, &jobs[0]), 0);
+	cr_expect_eq(file_thread_submit(thread, work, done, &jobs[1]), -EAGAIN);
+	cr_expect_eq(file_thread_submit_undo(thread, work, done, &jobs[1]), 0);
+	cr_expect_eq(file_thread_submit_undo(thread, work, done, &jobs[2]), 0);
+	run_until_done(base, 3);
+	(void)file_thread_free(thread);
+	event_base_free(base);
+}
+
+Test(file_thread, one_that_hangs_is_not_waited_for_for_ever)
+{
+	struct event_base *base = event_base_new();
+	struct file_thread *thread;
+	struct job job = { 0 };
+	sem_t gate;
+
+	(void)sem_init(&gate, 0, 0);
+	job.gate = &gate;
+	cr_assert_eq(file_thread_start(base, 1, &thread), 0);
+	cr_expect_eq(file_thread_submit(thread, work, done, &job), 0);
+	cr_expect_eq(file_thread_stop(thread, 10), -ETIMEDOUT);
+	(void)sem_post(&gate);
+	cr_expect_eq(file_thread_stop(thread, 60000), 0);
+	(void)file_thread_free(thread);
+	event_base_free(base);
 }
