@@ -11,11 +11,13 @@
 # A machine that says nothing for long is stuck all the same. What QEMU's monitor knows of its CPUs and their interrupts
 # is printed before it is ended.
 
-# Seconds in which a machine has to say something. A case takes one minute, where nothing else runs.
+# Seconds of processor time that QEMU may take until the machine says something. A case takes one minute of it. A machine
+# that waits for ever takes none, so there is a limit in real time, too.
 silence_limit=${EMBER_LINUX_SILENCE_LIMIT:-400}
+idle_limit=$((silence_limit * 4))
 
 # Seconds that a machine gets. ctest's own limit is above this, so that what is printed here is seen.
-time_limit=${EMBER_LINUX_TIME_LIMIT:-2400}
+time_limit=${EMBER_LINUX_TIME_LIMIT:-5400}
 
 machine= # QEMU's process ID, while there is one
 
@@ -90,19 +92,34 @@ show_more()
 	shown=$size
 }
 
+# The seconds of processor time that QEMU has taken (proc(5): utime and stime).
+busy_seconds()
+{
+	local fields
+
+	read -ra fields 2>/dev/null <"/proc/$machine/stat" || return 0
+	echo $(((fields[13] + fields[14]) / $(getconf CLK_TCK)))
+}
+
 # run_machine LOG KERNEL INITRD APPEND CPUS: until it ends; its console is shown as it comes. Returns QEMU's status, or
 # 124 where it took too long or said nothing for too long, which is told.
 run_machine()
 {
-	local log=$1 folder=${1%/*} start=$SECONDS heard=$SECONDS shown=0 status=0
+	local log=$1 folder=${1%/*} start=$SECONDS heard=$SECONDS busy=0 busy_heard=0 shown=0 status=0
 
 	start_machine "$@"
 	while kill -0 "$machine" 2>/dev/null; do
 		sleep 1
-		! show_more "$log" || heard=$SECONDS
-		if ((SECONDS - heard >= silence_limit || SECONDS - start >= time_limit)); then
-			echo "The machine has run for $((SECONDS - start)) s and said nothing for $((SECONDS - heard)) s;" \
-				"what QEMU's monitor says of it:" >"$folder/monitor.log"
+		busy=$(busy_seconds 2>/dev/null)
+		if show_more "$log"; then
+			heard=$SECONDS
+			busy_heard=$busy
+		fi
+		if ((busy - busy_heard >= silence_limit || SECONDS - heard >= idle_limit ||
+			SECONDS - start >= time_limit)); then
+			echo "The machine has run for $((SECONDS - start)) s and said nothing for $((SECONDS - heard)) s," \
+				"in which QEMU took $((busy - busy_heard)) s of processor time; its monitor says:" \
+				>"$folder/monitor.log"
 			describe_machine "$folder" "$5" >>"$folder/monitor.log"
 			end_machine
 			cat "$folder/monitor.log" >>"$log"
