@@ -42,7 +42,8 @@ enum pool_status {
 	POOL_REFUSED, /* the worker or loader looked and said no, or cannot be asked now: reason, error and text say why; the VM is unharmed */
 	POOL_WRONG_STATE, /* the VM is not in a state in which this can be done */
 	POOL_WORKER_DIED, /* the process that was serving this died or was killed: text says how */
-	POOL_SHAPE_FAILING, /* workers of this shape keep dying, or none can be forked: text says why; retry_after_ms is set */
+	POOL_SHAPE_FAILING, /* workers of this shape cannot be built, or none can be forked: text says why; retry_after_ms is set */
+	POOL_CRASHING, /* workers that ran the same, or of the same owner, crash too often: text says which; retry_after_ms is set */
 	POOL_SHUTTING_DOWN, /* the pool is being stopped */
 	POOL_CANCELLED,     /* pool_request_cancel() */
 };
@@ -70,7 +71,9 @@ enum pool_event_kind {
 	POOL_EVENT_WORKER_ENDED,   /* reaped; text says how it died where that was not asked for */
 	POOL_EVENT_WORKER_LIED,    /* a message that no honest process sends: it is killed; text says what */
 	POOL_EVENT_WORKER_STALLED, /* no answer in time: it is killed */
-	POOL_EVENT_SHAPE_BACKOFF,  /* text has the delay */
+	POOL_EVENT_WORKER_WAITS,   /* no answer in time, since it waits for a disk: it is left to do so */
+	POOL_EVENT_WORKER_ABANDONED, /* a disk holds it, and it does not end when it is killed: nobody waits for it any longer */
+	POOL_EVENT_SHAPE_BACKOFF, /* text has the delay, and whether it is for all builds or for those ahead of requests */
 	POOL_EVENT_LOADER_ENDED,
 	POOL_EVENT_ZYGOTE_ENDED, /* a new one is started */
 };
@@ -93,8 +96,9 @@ struct pool_options {
 	uint32_t workers_max; /* of all shapes together, leased included */
 	uint32_t queue_limit; /* requests waiting for a slot, of all shapes together */
 	uint32_t
-		reply_timeout_ms; /* how long a process may take over one message, or a step of its progress, before it is killed */
-	uint32_t stop_grace_ms; /* how long each step of stopping a worker may take: message, SIGTERM, SIGKILL */
+		reply_timeout_ms; /* how long a process that waits for no disk may take over one message, or a step of its progress, before it is killed */
+	uint32_t
+		stop_grace_ms; /* how long each step of stopping a worker may take: message, SIGTERM, SIGKILL; then one that a disk holds is abandoned */
 	struct pool_shape_limits default_limits; /* for a shape that a request brings and nobody configured */
 	void *opaque;
 	void (*event)(void *opaque, const struct pool_event *event);
@@ -172,6 +176,9 @@ struct pool_worker_status {
 void pool_each_worker(struct pool *pool, void (*visit)(void *opaque, const struct pool_worker_status *status),
 		      void *opaque);
 
+/* Processes that were killed, and have not ended yet since a disk holds them in the kernel. */
+uint32_t pool_abandoned(const struct pool *pool);
+
 /* ---- starting VMs ---- */
 
 enum pool_temperature {
@@ -201,6 +208,16 @@ struct pool_vm_callbacks {
 	void (*gone)(void *opaque, const char *reason, const char *detail);
 };
 
+#define POOL_SOURCE_SIZE 128
+
+/* Who a worker's crash is held against, so that what crashes again and again is slowed down, and nothing else. */
+struct pool_blame {
+	char source
+		[POOL_SOURCE_SIZE]; /* what the VM runs ("snapshot base"); terminated; "": unknown, nothing is counted */
+	bool has_owner;
+	uid_t owner; /* of the client */
+};
+
 struct pool_start {
 	bool restore; /* else boot */
 	bool paused;  /* do not let it run yet */
@@ -214,6 +231,7 @@ struct pool_start {
 	int state;                        /* restore: sealed struct vm_state; duplicated */
 	enum inject_clock clock;          /* restore */
 	const struct pool_devices *devices; /* what the shape says, as many of each kind; copied; NULL: none */
+	struct pool_blame blame;
 	struct pool_vm_callbacks callbacks;
 };
 
@@ -265,6 +283,13 @@ const char *pool_vm_state_name(enum pool_vm_state state);
 uint64_t pool_vm_state_changes(const struct pool_vm *vm);
 uint64_t pool_vm_balloon_changes(const struct pool_vm *vm);
 const struct machine_shape *pool_vm_shape(const struct pool_vm *vm);
+
+/*
+ * Is there something that the VM was asked for and has not answered, since it waits for a disk? Asks the kernel, not the worker.
+ *
+ * ret_since_ns  CLOCK_MONOTONIC: when something was last heard of it
+ */
+bool pool_vm_waits(const struct pool_vm *vm, uint64_t *ret_since_ns);
 
 typedef void (*pool_vm_done)(void *opaque, const struct pool_result *result);
 

@@ -206,6 +206,9 @@ const struct result_field result_pool_status[] = {
 	{ .name = "queue_limit",
 	  .type = RESULT_INT,
 	  .description = "requests that may wait for a slot, of all shapes together" },
+	{ .name = "abandoned",
+	  .type = RESULT_INT,
+	  .description = "processes that were killed and have not ended yet, since a disk holds them" },
 	FIELDS_END,
 };
 
@@ -386,8 +389,19 @@ static const struct result_field vm_event_fields[] = {
 	FIELDS_END,
 };
 
+static const struct result_field vm_waits_fields[] = {
+	{ .name = "for", .type = RESULT_STRING, .description = "disk" },
+	{ .name = "since_ms", .type = RESULT_INT, .description = "milliseconds since something was last heard of it" },
+	FIELDS_END,
+};
+
 const struct result_field result_vm_info[] = {
 	FIELDS_VM,
+	{ .name = "waits",
+	  .type = RESULT_OBJECT,
+	  .nullable = true,
+	  .fields = vm_waits_fields,
+	  .description = "what holds up an answer that it owes; null: nothing, or it owes none" },
 	{ .name = "exit_detail",
 	  .type = RESULT_STRING,
 	  .nullable = true,

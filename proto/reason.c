@@ -49,6 +49,8 @@ static const struct reason_info reasons[REASON_COUNT] = {
 	[REASON_POOL_EXHAUSTED] = { NULL, RPC_POOL_EXHAUSTED, -1, "No slot is free and the request could not queue" },
 	[REASON_SHAPE_FAILING] = { NULL, RPC_SHAPE_FAILING, -1,
 				   "Workers of this shape keep dying while they are built" },
+	[REASON_CRASHING] = { "CRASHING", RPC_UNAVAILABLE, 1000,
+			      "VMs that run the same, or VMs of the same user, crash too often: further ones have to wait" },
 	[REASON_WORKER_DIED] = { NULL, RPC_WORKER_DIED, -1, "The process that served the request ended" },
 	[REASON_DRAINING] = { NULL, RPC_DRAINING, -1, "The daemon is stopping" },
 	[REASON_IN_FLIGHT_LIMIT] = { NULL, RPC_IN_FLIGHT_LIMIT, -1, "Too many calls are open on this connection" },

@@ -56,7 +56,7 @@ const struct config_option config_options[] = {
 	{ "pool.queue_limit", NUMBER(queue_limit, 0, 65536, "256"), .reloadable = true, .limit_name = "queue",
 	  .help = "requests that may wait for a slot" },
 	{ "pool.reply_timeout_ms", NUMBER(reply_timeout_ms, 100, 3600000, "30000"), .reloadable = true,
-	  .help = "how long a worker may take over one message before it is killed" },
+	  .help = "how long a worker that waits for no disk may take over one message before it is killed" },
 	{ "pool.stop_grace_ms", NUMBER(stop_grace_ms, 10, 60000, "1000"), .reloadable = true,
 	  .help = "how long each step of stopping a worker may take: message, SIGTERM, SIGKILL" },
 

@@ -67,11 +67,21 @@ struct process {
 	uint32_t tokens; /* messages that it may send unasked */
 	uint64_t tokens_at_ns;
 	uint32_t stop_step; /* 0: not being stopped; 1: asked; 2: SIGTERM; 3: SIGKILL */
+	uint64_t heard_ns;  /* when it was first asked for something, or last answered or told its progress */
+	bool told_waiting;  /* that it waits for a disk has been reported */
 	void *owner;
 	void (*received)(void *owner, struct message *message); /* takes or leaves the descriptors */
 	void (*lied)(void *owner, const char *text);
 	void (*stalled)(void *owner);
 	void (*reaped)(void *owner, const char *reason, const char *text, bool clean);
+};
+
+/* A process that was killed and has not ended: a disk holds it in the kernel. */
+struct abandoned {
+	LIST_ENTRY(abandoned) link;
+	struct pool *pool;
+	int pidfd;
+	struct event *ended;
 };
 
 struct shape {
@@ -88,6 +98,8 @@ struct shape {
 	uint64_t failures;
 	uint32_t consecutive_failures;
 	uint64_t backoff_until_ns; /* 0: none */
+	uint32_t unused_deaths;    /* of workers that were warm and had no request, in a row */
+	uint64_t refill_after_ns;  /* 0: at once; nothing is built ahead of requests before */
 	uint64_t build_ns;         /* how long builds took lately: a moving average; 0: none yet */
 	char last_failure[MESSAGE_TEXT_MAX];
 };
@@ -103,9 +115,9 @@ struct slot {
 	struct pool_request *request; /* reserved for (forking, building) or being served (starting) */
 	struct pool_vm *vm;
 	uint64_t built_phases_ns[MESSAGE_PHASE_COUNT];
-	uint64_t warm_ns;               /* since when it was built */
-	uint32_t failures_before;       /* of its shape in a row, until it was built */
+	uint64_t warm_ns;               /* since when it was built; 0: it is not yet */
 	bool served;                    /* it was given a request: its death says nothing of its shape */
+	bool misbehaved;                /* it lied or hung: it is killed for that */
 	bool stop_asked;                /* its end was wanted: not a failure */
 	char failure[MESSAGE_TEXT_MAX]; /* what its FAILED message said, or what it lied about */
 };
@@ -118,6 +130,7 @@ struct pool_vm {
 	uint64_t state_changes;
 	uint64_t balloon_changes;
 	struct pool_vm_callbacks callbacks;
+	struct pool_blame blame;
 	const char *stop_reason;
 };
 
@@ -128,7 +141,8 @@ struct pool_request {
 	struct shape *shape;
 	struct slot *slot; /* once it has one */
 	bool queued;
-	bool finished; /* its callback waits for the loop */
+	bool gives_way; /* workers of its kind keep dying: others are served first */
+	bool finished;  /* its callback waits for the loop */
 	uint64_t requested_ns;
 	uint64_t assigned_ns;
 	struct event *deadline;
@@ -166,6 +180,11 @@ struct pool {
 	struct shape_list shapes;
 	uint32_t shape_count;
 	uint64_t shape_uses;
+	struct crash_table *crashes;
+
+	LIST_HEAD(, abandoned) abandoned;
+	uint32_t abandoned_count;
+	uint64_t end_by_ns; /* while the pool is being freed: until when processes are waited for; else 0 */
 
 	struct request_list queue;
 	uint32_t queue_length;
@@ -203,11 +222,21 @@ bool process_alive(const struct process *process);
 int process_send(struct process *process, enum message_type type, uint64_t request, const void *payload,
 		 const int *fds);
 void process_stop(struct process *process, bool kill);
-void process_end_now(struct process *process); /* kill, reap and release, waiting for the kernel */
+void process_end_now(
+	struct process *process); /* kill, reap and release, waiting for the kernel: a grace of time at most */
 void process_release(struct process *process);
 bool process_floods(struct process *process); /* takes a token for a message unasked; true where there is none */
 void process_watch(struct process *process);  /* set the timer to the earliest deadline of its operations */
 void process_set_timer(struct process *process, uint64_t after_ns);
+void process_heard(struct process *process); /* it has answered, or made progress */
+
+/* disk.c: processes that a disk holds up */
+bool disk_holds(pid_t pid); /* as the kernel has it: does one of its threads wait for a file system? */
+/* An answer is overdue. Where a disk holds the process up, its deadlines are moved along, and true is returned. */
+bool disk_excuses(struct process *process);
+/* Killed in vain: where a disk holds it, it is let go of, and its owner told as if it had been reaped. */
+bool disk_abandons(struct process *process);
+void disk_forget_abandoned(struct pool *pool); /* nobody is to hear of them any more */
 
 /* operation.c */
 struct operation *operation_new(struct pool *pool, enum message_type asked, void *opaque);
@@ -257,6 +286,19 @@ void pool_balance_now(int fd, short events, void *opaque);
 void pool_backoff_over(int fd, short events, void *opaque);
 void shape_failed(struct pool *pool, struct shape *shape, const char *text);
 void shape_succeeded(struct shape *shape, uint64_t build_ns);
+void shape_lost_unused(struct pool *pool, struct shape *shape, uint64_t lived_ns, const char *text);
+void shape_served(struct shape *shape); /* one of its workers has started a VM */
+
+/* crashes.c: which snapshots, images and owners have workers that die */
+struct crash_table *crash_table_new(void);                       /* NULL: out of memory */
+struct crash_table *crash_table_free(struct crash_table *table); /* takes NULL; returns NULL */
+/* A worker died that nobody had asked to end. own_fault: it crashed, lied or hung; else somebody killed it. */
+void crashes_note(struct crash_table *table, const struct pool_blame *blame, bool own_fault, uint64_t now_ns);
+/* How long a start must wait, in nanoseconds; 0: not at all. ret_owner: it is for the owner's crashes, else for the source's. */
+uint64_t crashes_wait_ns(const struct crash_table *table, const struct pool_blame *blame, uint64_t now_ns,
+			 bool *ret_owner);
+/* Do workers like this one die so often that others are served first? */
+bool crashes_give_way(const struct crash_table *table, const struct pool_blame *blame, uint64_t now_ns);
 
 /* start.c */
 int start_check(const struct pool_start *start, struct error_detail *detail); /* 0 or -EINVAL */
@@ -283,7 +325,7 @@ void requests_fail_queued(struct pool *pool, enum pool_status status, const char
 void requests_fail_all(struct pool *pool, enum pool_status status, const char *text);
 
 /* vm.c */
-struct pool_vm *vm_new(struct slot *slot, const struct pool_vm_callbacks *callbacks);
+struct pool_vm *vm_new(struct slot *slot, const struct pool_start *start);
 void vm_received(struct slot *slot, struct message *message);
 void vm_gone(struct pool_vm *vm, const char *reason, const char *text);
 

@@ -39,6 +39,8 @@ static uint64_t reply_deadline(const struct process *process)
 
 void operation_add(struct process *process, struct operation *operation)
 {
+	if (TAILQ_EMPTY(&process->operations))
+		process_heard(process);
 	operation->deadline_ns = reply_deadline(process);
 	TAILQ_INSERT_TAIL(&process->operations, operation, link);
 	process->operation_count++;
@@ -69,6 +71,7 @@ bool operation_progressed(struct process *process, struct operation *operation, 
 	operation->progress_done = progress->done;
 	if (progress->done - operation->progress_credited > progress->total / PROGRESS_STEPS) {
 		operation->progress_credited = progress->done;
+		process_heard(process);
 		deadline_ns = reply_deadline(process);
 		TAILQ_FOREACH(waiting, &process->operations, link)
 			waiting->deadline_ns = deadline_ns;
@@ -83,6 +86,7 @@ void operation_take(struct process *process, struct operation *operation)
 {
 	TAILQ_REMOVE(&process->operations, operation, link);
 	process->operation_count--;
+	process_heard(process);
 	process_watch(process);
 }
 

@@ -20,6 +20,7 @@ static const char *const event_names[] = {
 	[POOL_EVENT_WORKER_FORKED] = "worker_forked", [POOL_EVENT_WORKER_WARM] = "worker_warm",
 	[POOL_EVENT_WORKER_FAILED] = "worker_failed", [POOL_EVENT_WORKER_ENDED] = "worker_ended",
 	[POOL_EVENT_WORKER_LIED] = "worker_lied",     [POOL_EVENT_WORKER_STALLED] = "worker_stalled",
+	[POOL_EVENT_WORKER_WAITS] = "worker_waits",   [POOL_EVENT_WORKER_ABANDONED] = "worker_abandoned",
 	[POOL_EVENT_SHAPE_BACKOFF] = "shape_backoff", [POOL_EVENT_LOADER_ENDED] = "loader_ended",
 	[POOL_EVENT_ZYGOTE_ENDED] = "zygote_ended",
 };
@@ -126,8 +127,10 @@ int pool_new(const struct pool_options *options, struct pool **ret_pool, struct 
 	TAILQ_INIT(&pool->queue);
 	TAILQ_INIT(&pool->finished);
 	TAILQ_INIT(&pool->completed);
+	LIST_INIT(&pool->abandoned);
 
-	result = make_events(pool);
+	pool->crashes = crash_table_new();
+	result = pool->crashes ? make_events(pool) : -ENOMEM;
 	if (result == 0)
 		result = zygote_start(pool, detail);
 	if (result == 0) {
@@ -219,6 +222,7 @@ struct pool *pool_free(struct pool *pool)
 	if (!pool)
 		return NULL;
 	pool->stopping = true;
+	pool->end_by_ns = monotonic_ns() + (uint64_t)pool->options.stop_grace_ms * 1000000;
 	pool->loader_ready = false;
 	requests_fail_all(pool, POOL_SHUTTING_DOWN, "the pool is gone");
 	loads_fail_all(pool, POOL_SHUTTING_DOWN, "the pool is gone");
@@ -235,11 +239,13 @@ struct pool *pool_free(struct pool *pool)
 		deliver_all(pool);
 
 	shapes_free_all(pool);
+	disk_forget_abandoned(pool);
 	free_event(pool->deliver);
 	free_event(pool->balance);
 	free_event(pool->backoff);
 	free_event(pool->zygote_retry);
 	free_event(pool->loader_retry);
+	pool->crashes = crash_table_free(pool->crashes);
 	free(pool);
 	return NULL;
 }

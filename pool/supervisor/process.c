@@ -4,12 +4,13 @@
  *
  * The pidfd is the handle: signals go to it and it is what is reaped, so that a process id that has been used
  * again can never be hit. It is opened here, by the id of a child that nobody can have reaped yet. Stopping escalates on a
- * timer: the message STOP, SIGTERM, SIGKILL. A process is done with when its pidfd has been reaped, and only then is its
+ * timer: the message STOP, SIGTERM, SIGKILL; one that a disk holds in the kernel even then is let go of (disk.c). A process is done with when its pidfd has been reaped, and only then is its
  * owner told; what it still had to say is read first. One that was sent SIGKILL is not listened to until then.
  *
  * What a process says unasked costs it a token, so that one that floods is found out instead of served.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -19,6 +20,7 @@
 #include "pool/process/exit_status.h"
 #include "pool/supervisor/internal.h"
 
+#define END_LOOK_MS      10 /* between two looks at a killed process that does not end */
 #define LAST_WORDS_TURNS 16 /* of reading what a dead process left; an honest one leaves a message or two */
 
 /* Far more than an honest worker's own limit (process/report.c) and a socket full of what it said while we were away. */
@@ -145,10 +147,15 @@ void process_set_timer(struct process *process, uint64_t after_ns)
 	(void)event_add(process->timer, &after);
 }
 
+static void kill_process(struct process *process)
+{
+	(void)event_del(process->readable);
+	process->stop_step = STOP_KILLED;
+	signal_process(process, SIGKILL);
+}
+
 static void take_stop_step(struct process *process)
 {
-	uint64_t grace_ns = (uint64_t)process->pool->options.stop_grace_ms * 1000000;
-
 	switch (process->stop_step) {
 	case STOP_NOT:
 		process->stop_step = STOP_ASKED;
@@ -159,27 +166,34 @@ static void take_stop_step(struct process *process)
 		process->stop_step = STOP_TERMINATED;
 		signal_process(process, SIGTERM);
 		break;
+	case STOP_KILLED:
+		if (disk_abandons(process))
+			return;
+		/* fall through */
 	default:
-		(void)event_del(process->readable);
-		process->stop_step = STOP_KILLED;
-		signal_process(process, SIGKILL);
+		kill_process(process);
 		break;
 	}
 
-	process_set_timer(process, grace_ns);
+	process_set_timer(process, (uint64_t)process->pool->options.stop_grace_ms * 1000000);
 }
 
 void process_stop(struct process *process, bool kill)
 {
-	if (!process_alive(process))
+	if (!process_alive(process) || process->stop_step == STOP_KILLED)
 		return;
 	if (kill) {
-		(void)event_del(process->readable);
-		process->stop_step = STOP_KILLED;
-		take_stop_step(process);
+		kill_process(process);
+		process_set_timer(process, (uint64_t)process->pool->options.stop_grace_ms * 1000000);
 	} else if (process->stop_step == STOP_NOT) {
 		take_stop_step(process);
 	}
+}
+
+void process_heard(struct process *process)
+{
+	process->heard_ns = monotonic_ns();
+	process->told_waiting = false;
 }
 
 void process_watch(struct process *process)
@@ -235,11 +249,31 @@ static void end_by_id(pid_t pid)
 	reap(P_PID, (id_t)pid);
 }
 
+/* Wait until it can be reaped: as long as that takes, but no longer than until a time where a disk holds it in the kernel. */
+static void await_end(const struct process *process, uint64_t until_ns)
+{
+	struct pollfd ended = { .fd = process->pidfd, .events = POLLIN };
+	uint64_t now = monotonic_ns();
+	int result;
+
+	do {
+		result = poll(&ended, 1, until_ns > now ? (int)((until_ns - now) / 1000000) + 1 : END_LOOK_MS);
+		now = monotonic_ns();
+	} while ((result < 0 && errno == EINTR) || (result == 0 && (now < until_ns || !disk_holds(process->pid))));
+}
+
 void process_end_now(struct process *process)
 {
+	uint64_t until_ns = process->pool->end_by_ns;
+	siginfo_t info;
+
 	if (process_alive(process)) {
+		if (until_ns == 0)
+			until_ns = monotonic_ns() + (uint64_t)process->pool->options.stop_grace_ms * 1000000;
 		signal_process(process, SIGKILL);
-		reap(P_PIDFD, (id_t)process->pidfd);
+		await_end(process, until_ns);
+		/* One that is still there is left to whoever reaps our orphans. */
+		(void)waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG);
 	}
 	process_release(process);
 }
@@ -256,6 +290,7 @@ int process_start(struct process *process, int channel, pid_t pid)
 	process->tokens_at_ns = monotonic_ns();
 	process->operation_count = 0;
 	TAILQ_INIT(&process->operations);
+	process_heard(process);
 
 	process->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (process->pidfd < 0) {

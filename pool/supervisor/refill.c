@@ -6,7 +6,9 @@
  * warm, or have a worker forked, where need be in the place of an idle one; what is then missing (`min` warm slots) is forked;
  * what is too much is retired. Refilling steps back while a request is being injected: the machine is the request's.
  *
- * A shape whose workers die before they have served anyone is tried again after a delay that doubles, and does not touch others.
+ * A shape whose workers cannot be built is tried again after a delay that doubles, and does not touch others. A worker that dies once it
+ * was built costs another build, and nobody is refused for it: whoever waits has one built at once. Where workers die warm and unused again
+ * and again, it is building ahead of requests that waits. What crashes with a VM in it is held against the VM's source and owner (crashes.c).
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +20,12 @@
 #define BUILD_GUESS_NS     UINT64_C(50000000) /* before any build was seen */
 #define STEP_BACK_NS \
 	UINT64_C(20000000) /* how long refilling leaves the machine to a start: many times what one takes */
-#define FORK_AGAIN_NS UINT64_C(100000000) /* after a fork that could not even be asked for */
+#define FORK_AGAIN_NS UINT64_C(100000000)   /* after a fork that could not even be asked for */
+#define LASTING_NS    UINT64_C(10000000000) /* a worker that was warm for so long was a good one */
+
+/* Deaths of warm, unused workers in a row: from when on refilling waits, and from when on those who wait for a worker do, too. */
+#define UNUSED_DEATHS_TO_SLOW_REFILL  3
+#define UNUSED_DEATHS_TO_SLOW_WAITERS 8
 
 void pool_balance_soon(struct pool *pool)
 {
@@ -44,7 +51,11 @@ static bool is_full(const struct pool *pool, const struct shape *shape)
 /* May another worker of the shape be built now, if there is room for it? */
 static bool may_build(const struct shape *shape)
 {
-	return building(shape) < shape->limits.refill_concurrency && shape->backoff_until_ns <= monotonic_ns();
+	bool slowed = shape->unused_deaths >= UNUSED_DEATHS_TO_SLOW_WAITERS || shape->waiting + shape->queued == 0;
+	uint64_t now = monotonic_ns();
+
+	return building(shape) < shape->limits.refill_concurrency && shape->backoff_until_ns <= now &&
+	       (!slowed || shape->refill_after_ns <= now);
 }
 
 static bool may_grow(const struct pool *pool, const struct shape *shape)
@@ -196,13 +207,28 @@ static void schedule_backoff(struct pool *pool)
 	TAILQ_FOREACH(shape, &pool->shapes, link) {
 		if (shape->backoff_until_ns > now)
 			balance_again(pool, shape->backoff_until_ns - now);
+		if (shape->refill_after_ns > now)
+			balance_again(pool, shape->refill_after_ns - now);
+	}
+}
+
+/* In the order in which they came; but those whose workers keep dying after all others. */
+static void serve_queue(struct pool *pool)
+{
+	struct pool_request *request, *next;
+
+	for (int turn = 0; turn < 2; turn++) {
+		for (request = TAILQ_FIRST(&pool->queue); request; request = next) {
+			next = TAILQ_NEXT(request, link);
+			if (request->gives_way == (turn == 1))
+				serve(pool, request);
+		}
 	}
 }
 
 void pool_balance_now(int fd, short events, void *opaque)
 {
 	struct pool *pool = opaque;
-	struct pool_request *request, *next;
 	struct shape *shape;
 
 	(void)fd;
@@ -212,10 +238,7 @@ void pool_balance_now(int fd, short events, void *opaque)
 
 	TAILQ_FOREACH(shape, &pool->shapes, link)
 		shape->passed = 0;
-	for (request = TAILQ_FIRST(&pool->queue); request; request = next) {
-		next = TAILQ_NEXT(request, link);
-		serve(pool, request);
-	}
+	serve_queue(pool);
 	TAILQ_FOREACH(shape, &pool->shapes, link)
 		balance_shape(pool, shape);
 	shapes_sweep(pool);
@@ -256,6 +279,37 @@ void shape_failed(struct pool *pool, struct shape *shape, const char *text)
 		}
 	}
 	pool_balance_soon(pool);
+}
+
+void shape_lost_unused(struct pool *pool, struct shape *shape, uint64_t lived_ns, const char *text)
+{
+	char report[MESSAGE_TEXT_MAX + 64];
+	uint64_t delay_ms;
+	uint32_t shift;
+
+	if (lived_ns >= LASTING_NS)
+		shape->unused_deaths = 0;
+	shape->unused_deaths++;
+	if (shape->unused_deaths >= UNUSED_DEATHS_TO_SLOW_REFILL) {
+		shift = shape->unused_deaths - UNUSED_DEATHS_TO_SLOW_REFILL;
+		delay_ms = (uint64_t)POOL_BACKOFF_MIN_MS << (shift < 9 ? shift : 9);
+		if (delay_ms > POOL_BACKOFF_MAX_MS)
+			delay_ms = POOL_BACKOFF_MAX_MS;
+		shape->refill_after_ns = monotonic_ns() + delay_ms * 1000000;
+		(void)snprintf(report, sizeof(report), "none is built ahead of requests for %u ms, after: %s",
+			       (unsigned)delay_ms, text);
+		pool_report(pool, &(struct pool_event){ .kind = POOL_EVENT_SHAPE_BACKOFF,
+							.is_error = true,
+							.shape = &shape->machine,
+							.text = report });
+	}
+	pool_balance_soon(pool);
+}
+
+void shape_served(struct shape *shape)
+{
+	shape->unused_deaths = 0;
+	shape->refill_after_ns = 0;
 }
 
 void shape_succeeded(struct shape *shape, uint64_t build_ns)

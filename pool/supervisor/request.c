@@ -206,7 +206,8 @@ void request_started(struct slot *slot, const struct message *message)
 	};
 	struct pool_vm *vm;
 
-	vm = vm_new(slot, &request->start.callbacks);
+	shape_served(slot->shape);
+	vm = vm_new(slot, &request->start);
 	if (!vm) {
 		request_fail(request, POOL_WORKER_DIED, -ENOMEM, "no memory for another VM");
 		return;
@@ -236,6 +237,26 @@ void request_refused(struct slot *slot, const struct message *message)
 	request_finish(slot->request, &slot->request->result, NULL, NULL);
 }
 
+/* What crashes again and again is slowed down by itself: it is told when to come again. */
+static bool refuse_crashing(struct pool_request *request)
+{
+	const struct pool_blame *blame = &request->start.blame;
+	char text[POOL_SOURCE_SIZE + 64];
+	uint64_t wait_ns;
+	bool owner;
+
+	wait_ns = crashes_wait_ns(request->pool->crashes, blame, request->requested_ns, &owner);
+	if (wait_ns == 0)
+		return false;
+	if (owner)
+		(void)snprintf(text, sizeof(text), "VMs of uid %u crash too often", (unsigned)blame->owner);
+	else
+		(void)snprintf(text, sizeof(text), "VMs of %s crash too often", blame->source);
+	request_fail_later(request, POOL_CRASHING, 0, text);
+	request->result.retry_after_ms = (uint32_t)(wait_ns / 1000000) + 1;
+	return true;
+}
+
 /* Where the request goes: to a warm slot, into the queue, or back. */
 static void place(struct pool_request *request)
 {
@@ -247,6 +268,9 @@ static void place(struct pool_request *request)
 		request_fail_later(request, POOL_DEADLINE, 0, "the deadline had passed when the request came");
 		return;
 	}
+	if (refuse_crashing(request))
+		return;
+	request->gives_way = crashes_give_way(pool->crashes, &request->start.blame, request->requested_ns);
 	/* Those who wait already come first; a cold start waits for nothing that is warm. */
 	while (!cold && shape->waiting == 0) {
 		struct slot *slot = find_warm(pool, shape);

@@ -14,8 +14,6 @@
 
 #include "pool/supervisor/internal.h"
 
-#define LASTING_NS UINT64_C(10000000000) /* a worker that was warm for so long was a good one */
-
 static void report(const struct slot *slot, enum pool_event_kind kind, bool is_error, const char *text)
 {
 	pool_report(slot->process.pool, &(struct pool_event){
@@ -127,7 +125,6 @@ static void slot_warm(struct slot *slot, const struct message *message)
 	slot_become(slot, SLOT_WARM);
 	process_watch(&slot->process);
 	slot->warm_ns = monotonic_ns();
-	slot->failures_before = slot->shape->consecutive_failures;
 	shape_succeeded(slot->shape, slot->warm_ns - slot->forked_ns);
 	report(slot, POOL_EVENT_WORKER_WARM, false, "");
 	if (request)
@@ -191,6 +188,7 @@ static void slot_lied(void *owner, const char *text)
 	if (slot->state != SLOT_STOPPING)
 		report(slot, POOL_EVENT_WORKER_LIED, true, text);
 	(void)snprintf(failure, sizeof(failure), "it broke the protocol: %s", text);
+	slot->misbehaved = true;
 	slot_give_up(slot, failure);
 }
 
@@ -198,20 +196,33 @@ static void slot_stalled(void *owner)
 {
 	struct slot *slot = owner;
 
+	/* A VM waits for its disk; it does not die of it. */
+	if ((slot->state == SLOT_STARTING || slot->state == SLOT_LEASED) && disk_excuses(&slot->process)) {
+		if (!slot->process.told_waiting)
+			report(slot, POOL_EVENT_WORKER_WAITS, true, "it waits for a disk that does not answer");
+		slot->process.told_waiting = true;
+		return;
+	}
+	slot->misbehaved = true;
 	slot_give_up(slot, "it did not answer in time");
 	report(slot, POOL_EVENT_WORKER_STALLED, true, slot->failure);
 }
 
-/* A worker that dies for no reason of its VM's, before it has one: its shape may be the reason. */
-static void died_unserved(struct slot *slot, const char *text)
+/* What a death that nobody asked for says: of its shape where it was not built, of its VM where it had one. */
+static void died_unasked(struct slot *slot, const char *reason, const char *text)
 {
-	struct shape *shape = slot->shape;
+	bool own_fault = slot->misbehaved || strcmp(reason, "worker_killed") != 0;
+	struct pool *pool = slot->process.pool;
+	uint64_t now = monotonic_ns();
 
-	/* That it could be built does not count where it did not last. */
-	if (slot->warm_ns != 0 && monotonic_ns() - slot->warm_ns < LASTING_NS &&
-	    shape->consecutive_failures < slot->failures_before)
-		shape->consecutive_failures = slot->failures_before;
-	shape_failed(slot->process.pool, shape, text);
+	if (slot->vm)
+		crashes_note(pool->crashes, &slot->vm->blame, own_fault, now);
+	else if (slot->served && slot->request)
+		crashes_note(pool->crashes, &slot->request->start.blame, own_fault, now);
+	if (!slot->served && slot->warm_ns == 0)
+		shape_failed(pool, slot->shape, text);
+	else if (!slot->served)
+		shape_lost_unused(pool, slot->shape, now - slot->warm_ns, text);
 }
 
 static void slot_reaped(void *owner, const char *reason, const char *text, bool clean)
@@ -226,6 +237,8 @@ static void slot_reaped(void *owner, const char *reason, const char *text, bool 
 		text = slot->failure;
 	report(slot, POOL_EVENT_WORKER_ENDED, !wanted, text);
 
+	if (!wanted)
+		died_unasked(slot, reason, text);
 	if (slot->state != SLOT_STOPPING)
 		slot_become(slot, SLOT_STOPPING);
 	if (slot->request)
@@ -233,8 +246,6 @@ static void slot_reaped(void *owner, const char *reason, const char *text, bool 
 	operations_fail(&slot->process, status, text);
 	if (slot->vm)
 		vm_gone(slot->vm, reason, text);
-	if (!wanted && !slot->served)
-		died_unserved(slot, text);
 
 	slot_free(slot);
 	pool_balance_soon(pool);

@@ -61,7 +61,7 @@ const struct machine_shape *pool_vm_shape(const struct pool_vm *vm)
 	return &vm->slot->shape->machine;
 }
 
-struct pool_vm *vm_new(struct slot *slot, const struct pool_vm_callbacks *callbacks)
+struct pool_vm *vm_new(struct slot *slot, const struct pool_start *start)
 {
 	struct pool_vm *vm = calloc(1, sizeof(*vm));
 
@@ -69,7 +69,8 @@ struct pool_vm *vm_new(struct slot *slot, const struct pool_vm_callbacks *callba
 		return NULL;
 	vm->number = ++slot->process.pool->next_vm;
 	vm->slot = slot;
-	vm->callbacks = *callbacks;
+	vm->callbacks = start->callbacks;
+	vm->blame = start->blame;
 	slot->vm = vm;
 	return vm;
 }

@@ -50,8 +50,9 @@ void method_pool_status(struct call *call)
 
 	pool_each_shape(call->server->pool, append_shape, shapes);
 	pool_each_worker(call->server->pool, append_worker, workers);
-	call_reply(call, json_pack("{s:O, s:O, s:I}", "shapes", shapes, "workers", workers, "queue_limit",
-				   (json_int_t)call->server->config.queue_limit));
+	call_reply(call, json_pack("{s:O, s:O, s:I, s:I}", "shapes", shapes, "workers", workers, "queue_limit",
+				   (json_int_t)call->server->config.queue_limit, "abandoned",
+				   (json_int_t)pool_abandoned(call->server->pool)));
 }
 
 /* The row of one shape. */

@@ -8,6 +8,7 @@
 
 #include "devices/signal_port.h"
 #include "server/cleanup.h"
+#include "server/clock.h"
 #include "server/devices/devices.h"
 #include "server/guest.h"
 #include "server/methods/methods.h"
@@ -56,6 +57,16 @@ static json_t *signals_json(const struct guest *vm)
 	return signals;
 }
 
+static json_t *waits_json(const struct guest *vm)
+{
+	uint64_t since_ns;
+
+	if (!pool_vm_waits(vm->pool_vm, &since_ns))
+		return json_null();
+	return json_pack("{s:s, s:I}", "for", "disk", "since_ms",
+			 (json_int_t)((monotonic_ns() - since_ns) / NANOSECONDS_PER_MS));
+}
+
 void method_vm_info(struct call *call)
 {
 	const struct guest *vm = guest_of_call(call);
@@ -65,8 +76,8 @@ void method_vm_info(struct call *call)
 		return;
 
 	json = guest_to_json(vm);
-	more = json_pack("{s:s?, s:o, s:o}", "exit_detail", vm->exit_detail[0] ? vm->exit_detail : NULL, "events",
-			 signals_json(vm), "devices",
+	more = json_pack("{s:o, s:s?, s:o, s:o}", "waits", waits_json(vm), "exit_detail",
+			 vm->exit_detail[0] ? vm->exit_detail : NULL, "events", signals_json(vm), "devices",
 			 vm->devices ? json_deep_copy(devices_record(vm->devices)) : json_object());
 	if (json && more && json_object_update(json, more) == 0)
 		call_reply(call, json_incref(json));

@@ -10,6 +10,7 @@
  * call.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -208,8 +209,34 @@ static void on_started(void *opaque, const struct pool_result *result, struct po
 
 /* ---- devices, files, pool ---- */
 
+/* The end of a text: names and paths differ there. */
+static const char *tail_of(const char *text)
+{
+	size_t length = strlen(text), most = POOL_SOURCE_SIZE - sizeof("snapshot ");
+
+	return text + (length > most ? length - most : 0);
+}
+
+/* Who its worker's crash is held against: what it runs, and who wanted it. */
+static void set_blame(struct start *start)
+{
+	const char *image = param_string(start->params, "image");
+	struct pool_blame *blame = &start->wanted.blame;
+
+	if (start->entry)
+		(void)snprintf(blame->source, sizeof(blame->source), "snapshot %s",
+			       tail_of(snapshot_text(start->entry)));
+	else if (start->kernel)
+		(void)snprintf(blame->source, sizeof(blame->source), "kernel %s", kernel_record(start->kernel)->name);
+	else
+		(void)snprintf(blame->source, sizeof(blame->source), "image %s", image ? tail_of(image) : "(demo)");
+	blame->has_owner = start->call->origin.peer != NULL;
+	blame->owner = blame->has_owner ? start->call->origin.peer->uid : 0;
+}
+
 static void ask_pool(struct start *start)
 {
+	set_blame(start);
 	start->wanted.devices = devices_for_pool(start->devices);
 	start->wanted.callbacks = guest_callbacks(start->vm);
 	start->wanted.deadline_ns = start->call->deadline_ns;

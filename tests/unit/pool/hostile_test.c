@@ -66,17 +66,6 @@ Test(hostile, what_a_worker_says_of_its_failure_is_printable)
 		cr_assert(*text >= ' ' && *text <= '~', "%d", *text);
 }
 
-Test(hostile, a_shape_whose_workers_end_when_they_are_warm_backs_off_more_and_more)
-{
-	struct machine_shape shape = harness_shape(1, 16);
-
-	open_with("worker=ends_when_warm");
-	harness_configure(&harness, &shape, 1, 1);
-	wait_for_event(POOL_EVENT_SHAPE_BACKOFF, 3);
-	cr_assert_not_null(strstr(harness.last_error, "next try in 400 ms"), "%s", harness.last_error);
-	close_and_count();
-}
-
 Test(hostile, a_request_for_a_warm_worker_that_is_dead_by_then_waits_for_another)
 {
 	struct machine_shape shape = harness_shape(1, 16);

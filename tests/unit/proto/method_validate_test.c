@@ -347,13 +347,16 @@ Test(method_result, is_held_to_the_table_within)
 {
 	char text[256];
 
-	cr_assert(result_fits("pool.status", "{\"shapes\": [], \"workers\": [], \"queue_limit\": 1}"));
-	cr_assert_not(result_fits("pool.status", "{\"shapes\": {}, \"workers\": [], \"queue_limit\": 1}"));
-	cr_assert_not(result_fits("pool.status", "{\"shapes\": [], \"workers\": [1], \"queue_limit\": 1}"));
+	cr_assert(
+		result_fits("pool.status", "{\"shapes\": [], \"workers\": [], \"queue_limit\": 1, \"abandoned\": 0}"));
+	cr_assert_not(
+		result_fits("pool.status", "{\"shapes\": {}, \"workers\": [], \"queue_limit\": 1, \"abandoned\": 0}"));
+	cr_assert_not(
+		result_fits("pool.status", "{\"shapes\": [], \"workers\": [1], \"queue_limit\": 1, \"abandoned\": 0}"));
 	for (int valid = 0; valid < 2; valid++) {
 		(void)snprintf(text, sizeof(text),
 			       "{\"shapes\": [], \"workers\": [{\"worker\": 1, \"pid\": 2, \"state\": \"warm\", "
-			       "\"shape\": \"1x128-host\", \"vm\": %s}], \"queue_limit\": 1}",
+			       "\"shape\": \"1x128-host\", \"vm\": %s}], \"queue_limit\": 1, \"abandoned\": 0}",
 			       valid ? "null" : "7");
 		cr_assert_eq(result_fits("pool.status", text), valid, "%s", text);
 	}
