@@ -102,6 +102,7 @@ struct pool_options {
 	struct pool_shape_limits default_limits; /* for a shape that a request brings and nobody configured */
 	void *opaque;
 	void (*event)(void *opaque, const struct pool_event *event);
+	uint64_t (*vm_number)(void *opaque); /* the next VM's number; 0: there is none now. NULL: 1, 2, ... */
 };
 
 /* argv[1] of the zygote; main() hands over to pool_zygote_main() when it sees it, before doing anything else. */

@@ -161,6 +161,9 @@ const struct result_field result_server_ping[] = {
 
 const struct result_field result_server_info[] = {
 	{ .name = "version", .type = RESULT_STRING },
+	{ .name = "instance",
+	  .type = RESULT_STRING,
+	  .description = "of this start of the daemon alone; events carry it, too" },
 	{ .name = "pid", .type = RESULT_INT },
 	{ .name = "uptime_ms", .type = RESULT_INT },
 	{ .name = "kvm", .type = RESULT_OBJECT, .fields = kvm_fields, .description = "what the host's KVM can do" },

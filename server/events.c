@@ -33,6 +33,16 @@ void event_bus_init(struct event_bus *bus)
 	LIST_INIT(&bus->subscriptions);
 	bus->sequence = 0;
 	bus->next_number = 1;
+	bus->instance = NULL;
+	bus->next_sequence = NULL;
+}
+
+void event_bus_identify(struct event_bus *bus, const char *instance, uint64_t (*next_sequence)(void *opaque),
+			void *opaque)
+{
+	bus->instance = instance;
+	bus->next_sequence = next_sequence;
+	bus->opaque = opaque;
 }
 
 void event_bus_subscribe(struct event_bus *bus, struct event_subscription *subscription)
@@ -56,12 +66,11 @@ bool event_bus_wants(const struct event_bus *bus, enum event_kind kind)
 	return false;
 }
 
-static void drop(struct event_bus *bus, struct event_subscription *subscription)
+static void drop(struct event_bus *bus, struct event_subscription *subscription, const char *reason)
 {
 	cleanup_json json_t *notice =
 		json_pack("{s:I, s:s, s:I, s:s, s:s}", "subscription", (json_int_t)subscription->number, "kind",
-			  "subscription", "sequence", (json_int_t)bus->sequence, "event", "dropped", "reason",
-			  "the subscriber did not read its events fast enough");
+			  "subscription", "sequence", (json_int_t)bus->sequence, "event", "dropped", "reason", reason);
 
 	event_bus_unsubscribe(subscription);
 	subscription->dropped(subscription, notice);
@@ -71,9 +80,17 @@ void event_bus_publish(struct event_bus *bus, enum event_kind kind, json_t *deta
 {
 	cleanup_json json_t *params = details;
 	struct event_subscription *subscription, *next;
+	uint64_t number = bus->next_sequence ? bus->next_sequence(bus->opaque) : bus->sequence + 1;
 
-	bus->sequence++;
-	if (!params || json_object_set_new(params, "kind", json_string(event_kind_name(kind))) ||
+	if (bus->next_sequence && !number) {
+		while ((subscription = LIST_FIRST(&bus->subscriptions)) != NULL)
+			drop(bus, subscription,
+			     "no number could be reserved for an event: the state folder's disk fails");
+		return;
+	}
+	bus->sequence = number;
+	if (!params || (bus->instance && json_object_set_new(params, "instance", json_string(bus->instance))) ||
+	    json_object_set_new(params, "kind", json_string(event_kind_name(kind))) ||
 	    json_object_set_new(params, "sequence", json_integer((json_int_t)bus->sequence)))
 		return;
 
@@ -83,6 +100,6 @@ void event_bus_publish(struct event_bus *bus, enum event_kind kind, json_t *deta
 			continue;
 		if (json_object_set_new(params, "subscription", json_integer((json_int_t)subscription->number)) ||
 		    subscription->deliver(subscription, params))
-			drop(bus, subscription);
+			drop(bus, subscription, "the subscriber did not read its events fast enough");
 	}
 }

@@ -3,7 +3,8 @@
  * The bus of events: what happens to VMs, workers and snapshots, to whoever asked to be told.
  *
  * An event is one "event" notification whose params are {"subscription", "kind", "sequence", ...what the publisher
- * says}. sequence counts all events of the daemon, so a subscriber to all kinds sees no gap. A subscriber that does
+ * says}, and "instance", the daemon's start that it is of. sequence counts all events of the daemon, so a subscriber to all kinds sees no
+ * gap; it goes on, with a gap, when the daemon is started again. A subscriber that does
  * not read is not waited for and nothing is stored for it: its subscription ends, with one last event of the kind
  * "subscription" that says so.
  */
@@ -29,7 +30,10 @@ enum event_kind {
 
 struct event_bus {
 	LIST_HEAD(, event_subscription) subscriptions;
-	uint64_t sequence;
+	uint64_t sequence; /* of the last event */
+	const char *instance;
+	uint64_t (*next_sequence)(void *opaque); /* NULL: one more than the last */
+	void *opaque;
 	uint64_t next_number;
 };
 
@@ -54,6 +58,15 @@ const char *event_kind_name(enum event_kind kind);
 int event_kind_parse(const char *name, enum event_kind *ret_kind);
 
 void event_bus_init(struct event_bus *bus);
+
+/*
+ * Say what events carry.
+ *
+ * instance       a text that lives as long as the bus: which start of the daemon they are of
+ * next_sequence  the next event's number; 0: there is none, and all subscriptions end, since they would miss it
+ */
+void event_bus_identify(struct event_bus *bus, const char *instance, uint64_t (*next_sequence)(void *opaque),
+			void *opaque);
 
 /* kinds, deliver and dropped are set by the caller; the struct stays until event_bus_unsubscribe() or dropped. */
 void event_bus_subscribe(struct event_bus *bus, struct event_subscription *subscription);

@@ -6,8 +6,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include "server/devices/devices.h"
 #include "server/file_thread.h"
 #include "server/http.h"
+#include "server/ids.h"
 #include "server/jobs/jobs.h"
 #include "server/kernels.h"
 #include "server/log.h"
@@ -134,6 +137,30 @@ static int start_jobs(struct server *server)
 	return jobs_new(server->base, &options, &server->jobs);
 }
 
+static uint64_t next_event(void *opaque)
+{
+	const struct server *server = opaque;
+
+	return ids_next(server->ids, IDS_EVENT);
+}
+
+/* What tells this start from others, and the numbers that go on from the one before. */
+static int identify(struct server *server, struct error_detail *detail)
+{
+	unsigned char bytes[(INSTANCE_ID_SIZE - 1) / 2];
+	int error;
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return -EIO;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		(void)snprintf(server->instance + 2 * i, 3, "%02x", bytes[i]);
+
+	error = ids_open(server->config.state_dir, &server->ids, detail);
+	if (!error)
+		event_bus_identify(&server->events, server->instance, next_event, server);
+	return error;
+}
+
 static int make_parts(struct server *server, struct error_detail *detail)
 {
 	int error;
@@ -151,6 +178,8 @@ static int make_parts(struct server *server, struct error_detail *detail)
 	if (!error)
 		error = snapshots_open(server, &server->snapshots, detail);
 	if (!error)
+		error = identify(server, detail); /* the state folder is there */
+	if (!error)
 		error = kernels_open(server, &server->kernels, detail);
 	if (!error)
 		devices_sweep(server);
@@ -163,6 +192,8 @@ static int make_parts(struct server *server, struct error_detail *detail)
 		error = start_jobs(server);
 	if (!error)
 		error = file_thread_start(server->base, server->config.file_jobs_max, &server->files);
+	if (!error)
+		ids_use_thread(server->ids, server->files);
 	return error;
 }
 
@@ -209,7 +240,7 @@ static void on_snapshots_loaded(struct server *server)
 
 	log_info("serving", log_text("path", config->socket_path),
 		 log_text("http_path", config->http_socket_path[0] ? config->http_socket_path : NULL),
-		 log_text("version", EMBER_VERSION));
+		 log_text("version", EMBER_VERSION), log_text("instance", server->instance));
 	error = notify_send("READY=1");
 	if (error)
 		log_warning("the service manager cannot be told", log_errno(error));
@@ -253,6 +284,7 @@ struct server *server_free(struct server *server)
 	(void)kernels_close(server->kernels);
 	(void)snapshots_close(server->snapshots);
 	(void)file_thread_free(server->files);
+	server->ids = ids_close(server->ids);
 	json_decref(server->openrpc);
 	if (server->demo_image >= 0)
 		(void)close(server->demo_image);

@@ -27,6 +27,8 @@ enum server_state {
 	SERVER_STOPPING, /* everything is being ended; no call is taken any more */
 };
 
+#define INSTANCE_ID_SIZE 33 /* 128 bits in hexadecimal, terminated */
+
 /* Somebody who waits until no VM runs; embedded. While there is one, no VM is started. */
 struct server_drain {
 	LIST_ENTRY(server_drain) link;
@@ -41,6 +43,8 @@ struct server {
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 	uint64_t last_call_number;
 	uint64_t last_connection_number;
+	char instance[INSTANCE_ID_SIZE]; /* random: which start this is */
+	struct ids *ids;
 	struct event_bus events;
 	struct file_thread *files;
 	struct jobs *jobs; /* file work, in helper processes */

@@ -10,6 +10,7 @@
 #include "proto/reason.h"
 #include "server/config_host.h"
 #include "server/guest.h"
+#include "server/ids.h"
 #include "server/json_lossy.h"
 #include "server/log.h"
 #include "server/server.h"
@@ -82,6 +83,13 @@ static void on_pool_event(void *opaque, const struct pool_event *event)
 	publish_pool_event(opaque, event, shape);
 }
 
+static uint64_t next_vm(void *opaque)
+{
+	const struct server *server = opaque;
+
+	return ids_next(server->ids, IDS_VM);
+}
+
 static struct pool_options form_options(struct server *server)
 {
 	const struct config *config = &server->config;
@@ -100,6 +108,7 @@ static struct pool_options form_options(struct server *server)
 				    .refill_concurrency = config->unconfigured_shape.refill_concurrency },
 		.opaque = server,
 		.event = on_pool_event,
+		.vm_number = next_vm,
 	};
 }
 

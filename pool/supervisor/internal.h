@@ -325,7 +325,7 @@ void requests_fail_queued(struct pool *pool, enum pool_status status, const char
 void requests_fail_all(struct pool *pool, enum pool_status status, const char *text);
 
 /* vm.c */
-struct pool_vm *vm_new(struct slot *slot, const struct pool_start *start);
+struct pool_vm *vm_new(struct slot *slot, uint64_t number, const struct pool_start *start);
 void vm_received(struct slot *slot, struct message *message);
 void vm_gone(struct pool_vm *vm, const char *reason, const char *text);
 

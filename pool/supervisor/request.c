@@ -204,10 +204,18 @@ void request_started(struct slot *slot, const struct message *message)
 		.injected_ns = phases->injected_ns,
 		.entered_ns = phases->entered_ns,
 	};
+	struct pool *pool = request->pool;
 	struct pool_vm *vm;
+	uint64_t number;
 
 	shape_served(slot->shape);
-	vm = vm_new(slot, &request->start);
+	number = pool->options.vm_number ? pool->options.vm_number(pool->options.opaque) : ++pool->next_vm;
+	if (number == 0) {
+		request_fail(request, POOL_EXHAUSTED, -EAGAIN,
+			     "no number can be reserved for a VM: the state folder's disk does not answer");
+		return;
+	}
+	vm = vm_new(slot, number, &request->start);
 	if (!vm) {
 		request_fail(request, POOL_WORKER_DIED, -ENOMEM, "no memory for another VM");
 		return;

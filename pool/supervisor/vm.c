@@ -61,13 +61,13 @@ const struct machine_shape *pool_vm_shape(const struct pool_vm *vm)
 	return &vm->slot->shape->machine;
 }
 
-struct pool_vm *vm_new(struct slot *slot, const struct pool_start *start)
+struct pool_vm *vm_new(struct slot *slot, uint64_t number, const struct pool_start *start)
 {
 	struct pool_vm *vm = calloc(1, sizeof(*vm));
 
 	if (!vm)
 		return NULL;
-	vm->number = ++slot->process.pool->next_vm;
+	vm->number = number;
 	vm->slot = slot;
 	vm->callbacks = start->callbacks;
 	vm->blame = start->blame;

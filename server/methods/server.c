@@ -66,11 +66,11 @@ void method_server_info(struct call *call)
 {
 	const struct server *server = call->server;
 
-	call_reply(call, json_pack("{s:s, s:i, s:I, s:o, s:o, s:s, s:I, s:o, s:o}", "version", EMBER_VERSION, "pid",
-				   (int)getpid(), "uptime_ms", uptime_ms(server), "kvm", kvm_json(server->pool),
-				   "limits", config_limits(&server->config), "state_dir", server->config.state_dir,
-				   "connections", (json_int_t)server->connection_count, "roles", roles_json(call->role),
-				   "helpers", helpers_json(server->jobs)));
+	call_reply(call, json_pack("{s:s, s:s, s:i, s:I, s:o, s:o, s:s, s:I, s:o, s:o}", "version", EMBER_VERSION,
+				   "instance", server->instance, "pid", (int)getpid(), "uptime_ms", uptime_ms(server),
+				   "kvm", kvm_json(server->pool), "limits", config_limits(&server->config), "state_dir",
+				   server->config.state_dir, "connections", (json_int_t)server->connection_count,
+				   "roles", roles_json(call->role), "helpers", helpers_json(server->jobs)));
 }
 
 /* A server.drain call that waits. */
