@@ -65,21 +65,43 @@
 		.name = NULL \
 	}
 
-#define FIELDS_SNAPSHOT                                                                                        \
-	{ .name = "name",                                                                                      \
-	  .type = RESULT_STRING,                                                                               \
-	  .nullable = true,                                                                                    \
-	  .description = "null: not in the catalog, known by its path" },                                      \
-		{ .name = "path",                                                                              \
-		  .type = RESULT_STRING,                                                                       \
-		  .description = "the folder that holds state.json and memory.snap" },                         \
-		FIELD_SHAPE, FIELD_VCPUS, FIELD_MEMORY, FIELD_TEMPLATE, FIELDS_DEVICES,                        \
-		{ .name = "created", .type = RESULT_STRING, .description = "RFC 3339, UTC" },                  \
-		{ .name = "state_crc64",                                                                       \
-		  .type = RESULT_STRING,                                                                       \
-		  .description = "CRC-64 of state.json, 16 hexadecimal digits" },                              \
-	{                                                                                                      \
-		.name = "users", .type = RESULT_STRING_ARRAY, .description = "ids of the VMs that run from it" \
+/* Of one in the catalog; vm.snapshot's "state" is the VM's. */
+#define FIELDS_SNAPSHOT_STATE                                                              \
+	{ .name = "state",                                                                 \
+	  .type = RESULT_STRING,                                                           \
+	  .description = "available, loading, or unavailable: its files cannot be read" }, \
+	{                                                                                  \
+		.name = "reason", .type = RESULT_STRING, .nullable = true,                 \
+		.description = "why it is unavailable; null: it is not"                    \
+	}
+
+/* What a snapshot's files say: null where they have not been read. */
+#define FIELD_MAYBE(field, kind, text)                                             \
+	{                                                                          \
+		.name = field, .type = kind, .nullable = true, .description = text \
+	}
+
+#define FIELDS_SNAPSHOT                                                                                         \
+	{ .name = "name",                                                                                       \
+	  .type = RESULT_STRING,                                                                                \
+	  .nullable = true,                                                                                     \
+	  .description = "null: not in the catalog, known by its path" },                                       \
+		{ .name = "path",                                                                               \
+		  .type = RESULT_STRING,                                                                        \
+		  .description = "the folder that holds state.json and memory.snap" },                          \
+		FIELD_MAYBE("shape", RESULT_STRING, "as of a VM"), FIELD_MAYBE("vcpus", RESULT_INT, ""),        \
+		FIELD_MAYBE("memory_mib", RESULT_INT, ""), FIELD_MAYBE("cpu_template", RESULT_STRING, ""),      \
+		FIELD_MAYBE("drives", RESULT_INT, "disks"), FIELD_MAYBE("net", RESULT_INT, "interfaces"),       \
+		FIELD_MAYBE("vsock", RESULT_INT, ""), FIELD_MAYBE("rng", RESULT_INT, ""),                       \
+		FIELD_MAYBE("pit_reinject", RESULT_BOOL, "whether missed ticks of the PIT are made up for"),    \
+		FIELD_MAYBE("balloon", RESULT_INT, ""), FIELD_MAYBE("created", RESULT_STRING, "RFC 3339, UTC"), \
+		FIELD_MAYBE("state_crc64", RESULT_STRING, "CRC-64 of state.json, 16 hexadecimal digits"),       \
+		{ .name = "id",                                                                                 \
+		  .type = RESULT_STRING,                                                                        \
+		  .nullable = true,                                                                             \
+		  .description = "its own, whatever name it has; null: not in the catalog" },                   \
+	{                                                                                                       \
+		.name = "users", .type = RESULT_STRING_ARRAY, .description = "ids of the VMs that run from it"  \
 	}
 
 #define FIELDS_VM                                                                                                     \
@@ -215,7 +237,7 @@ const struct result_field result_pool_status[] = {
 	FIELDS_END,
 };
 
-const struct result_field result_snapshot[] = { FIELDS_SNAPSHOT, FIELDS_END };
+const struct result_field result_snapshot[] = { FIELDS_SNAPSHOT, FIELDS_SNAPSHOT_STATE, FIELDS_END };
 
 const struct result_field result_snapshot_list[] = {
 	{ .name = "snapshots", .type = RESULT_OBJECT_ARRAY, .fields = result_snapshot },
@@ -224,6 +246,7 @@ const struct result_field result_snapshot_list[] = {
 
 const struct result_field result_snapshot_inspect[] = {
 	FIELDS_SNAPSHOT,
+	FIELDS_SNAPSHOT_STATE,
 	{ .name = "devices",
 	  .type = RESULT_OBJECT,
 	  .nullable = true,
@@ -247,6 +270,11 @@ const struct result_field result_snapshot_remove[] = {
 	{ .name = "name", .type = RESULT_STRING },
 	{ .name = "removed", .type = RESULT_BOOL },
 	{ .name = "files_removed", .type = RESULT_BOOL },
+	{ .name = "files_kept",
+	  .type = RESULT_STRING,
+	  .nullable = true,
+	  .description =
+		  "why files that were to be removed are still there; null: they are not, or were not asked for" },
 	FIELDS_END,
 };
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "pool/pool.h"
@@ -21,6 +22,7 @@ struct snapshot_load {
 	struct snapshot_load_options options; /* path is our own */
 	bool forgotten;
 	struct snapshot_files files;
+	struct catalog_folder folder; /* its descriptor is that of files */
 	struct error_detail detail;
 };
 
@@ -48,12 +50,14 @@ void snapshot_loaded_close(struct snapshot_loaded *loaded)
 	for (i = 0; i < SNAPSHOT_OVERLAYS; i++)
 		if (loaded->overlays[i] >= 0)
 			(void)close(loaded->overlays[i]);
+	if (loaded->folder.fd >= 0)
+		(void)close(loaded->folder.fd);
 	snapshot_loaded_forget(loaded);
 }
 
 void snapshot_loaded_forget(struct snapshot_loaded *loaded)
 {
-	loaded->memory = loaded->state = -1;
+	loaded->memory = loaded->state = loaded->folder.fd = -1;
 	memset(loaded->overlays, -1, sizeof(loaded->overlays));
 }
 
@@ -66,6 +70,7 @@ struct catalog_registration snapshot_loaded_registration(const struct snapshot_l
 					      .memory = loaded->memory,
 					      .state = loaded->state,
 					      .overlays = loaded->overlays,
+					      .folder = loaded->folder,
 					      .summary = loaded->summary };
 }
 
@@ -105,6 +110,7 @@ static void on_loaded(void *opaque, const struct pool_result *result, int state,
 	found = (struct snapshot_loaded){
 		.memory = load->files.memory,
 		.state = state,
+		.folder = load->folder,
 		.summary = { .data_bytes = loaded->data_bytes,
 			     .created_unix_ns = loaded->created_unix_ns,
 			     .state_crc64 = loaded->state_crc64,
@@ -112,7 +118,7 @@ static void on_loaded(void *opaque, const struct pool_result *result, int state,
 	};
 	message_loaded_shape(loaded, &found.summary.shape);
 	memcpy(found.overlays, load->files.overlays, sizeof(found.overlays));
-	load->files.memory = -1;
+	load->files.memory = load->files.folder = -1;
 	memset(load->files.overlays, -1, sizeof(load->files.overlays));
 	finish(load, NULL, &found);
 }
@@ -121,8 +127,16 @@ static void on_loaded(void *opaque, const struct pool_result *result, int state,
 static int open_files(void *opaque)
 {
 	struct snapshot_load *load = opaque;
+	struct stat status;
+	int r = snapshot_files_open(load->options.folder, load->options.path, &load->files, &load->detail);
 
-	return snapshot_files_open(load->options.folder, load->options.path, &load->files, &load->detail);
+	if (r < 0)
+		return r;
+	if (fstat(load->files.folder, &status))
+		return -errno;
+	load->folder =
+		(struct catalog_folder){ .fd = load->files.folder, .device = status.st_dev, .inode = status.st_ino };
+	return 0;
 }
 
 static void on_opened(void *opaque, int result)
@@ -133,6 +147,11 @@ static void on_opened(void *opaque, int result)
 
 	if (load->forgotten) {
 		free_load(load);
+		return;
+	}
+	if (!failed && load->options.opened && load->options.opened(load->options.opaque, &load->folder, &error)) {
+		finish(load, &error, NULL);
+		rpc_error_release(&error);
 		return;
 	}
 	if (!failed)

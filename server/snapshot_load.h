@@ -20,14 +20,15 @@ struct snapshot_loaded {
 	int memory;                      /* memory.snap, open for reading */
 	int state;                       /* sealed struct vm_state */
 	int overlays[SNAPSHOT_OVERLAYS]; /* drive-N.overlay, open for reading, or -1 */
+	struct catalog_folder folder;    /* the snapshot's */
 	struct catalog_summary summary;
 };
 
 /* One that owns no descriptor. */
-#define SNAPSHOT_LOADED_NONE                                                              \
-	(struct snapshot_loaded)                                                          \
-	{                                                                                 \
-		.memory = -1, .state = -1, .overlays = { -1, -1, -1, -1, -1, -1, -1, -1 } \
+#define SNAPSHOT_LOADED_NONE                                                                               \
+	(struct snapshot_loaded)                                                                           \
+	{                                                                                                  \
+		.memory = -1, .state = -1, .overlays = { -1, -1, -1, -1, -1, -1, -1, -1 }, .folder.fd = -1 \
 	}
 _Static_assert(SNAPSHOT_OVERLAYS == 8, "as many as SNAPSHOT_LOADED_NONE names");
 
@@ -48,6 +49,11 @@ struct snapshot_load_options {
 	bool verify;      /* check every checksum of the memory */
 	bool known;       /* it was fine before: what is missing now is damage */
 	void *opaque;
+	/*
+	 * Its files are open: may it go on? Returns 0, or an errno with error filled, which done is then called with. May be
+	 * NULL.
+	 */
+	int (*opened)(void *opaque, const struct catalog_folder *folder, struct rpc_error *error);
 	void (*progress)(void *opaque, uint64_t done, uint64_t total); /* bytes; may be NULL */
 	/* Once, from the loop. error is NULL on success; then loaded's descriptors are the callee's. */
 	void (*done)(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded);

@@ -2,10 +2,9 @@
 /*
  * What stands between the catalog (plain data) and the daemon (files, events, VMs).
  *
- * The state folder is locked, so that two daemons do not write one catalog. Its file holds names, paths, and what was
- * behind a snapshot's devices: at a
- * start each snapshot is opened and loaded again, one after the other, before the first client is served. Checksums of
- * memory are not read again then; snapshot.verify does that.
+ * The state folder is locked, so that two daemons do not write one catalog. Its file holds names, ids, paths, and what was
+ * behind a snapshot's devices: at a start each snapshot is opened and loaded again, one after the other, before the first
+ * client is served (snapshot_tries.c). Checksums of memory are not read again then; snapshot.verify does that.
  *
  * An entry is held by numbers. A VM holds it by its own, a start in progress by a number with the top bit set: the VM
  * that will come of it has none yet.
@@ -26,7 +25,7 @@
 #include "server/guest.h"
 #include "server/log.h"
 #include "server/server.h"
-#include "server/snapshot_load.h"
+#include "server/snapshot_tries.h"
 #include "server/snapshots.h"
 #include "server/workers.h"
 #include "snapshot/publish.h"
@@ -34,23 +33,14 @@
 
 #define START_HOLDER (UINT64_C(1) << 63)
 
-/* A line of the catalog's file that has not been loaded yet. */
-struct pending {
-	STAILQ_ENTRY(pending) link;
-	char *name;
-	char *path;
-	json_t *devices; /* or NULL */
-};
-
 struct snapshots {
 	struct server *server;
 	struct catalog *catalog;
 	int state_dir; /* locked */
 	int folder;    /* STATE_DIR/snapshots */
 	uint64_t last_start;
-	STAILQ_HEAD(, pending) pending;
-	void (*loaded)(struct server *server);
-	struct event *next_load; /* activated by hand */
+	struct snapshot_locks locks;
+	struct snapshot_tries *tries;
 	LIST_HEAD(, snapshot_watch) watches;
 	LIST_HEAD(, snapshot_watch) freed;
 	struct event *tell_freed; /* activated by hand */
@@ -88,32 +78,40 @@ static int lock_folder(int fd, const char *path, struct error_detail *detail)
 	return -EBUSY;
 }
 
-static int add_pending(void *opaque, const char *name, const char *path, json_t *devices)
+/* A record of devices that is invalid is as if there were none: a restore must then be told what is behind the devices. */
+static void check_devices(struct catalog_line *line)
 {
-	struct snapshots *snapshots = opaque;
-	struct pending *pending = calloc(1, sizeof(*pending));
 	struct error_detail detail = { "" };
 
-	if (!pending)
-		return -ENOMEM;
-	pending->name = strdup(name);
-	pending->path = strdup(path);
-	/* A record that is none is as if there were none: a restore must then be told what is behind the devices. */
-	if (devices && record_check(devices, &detail))
-		log_error("devices of a snapshot not known", log_text("snapshot", name),
-			  log_text("detail", detail.text));
-	else
-		pending->devices = json_incref(devices);
-	STAILQ_INSERT_TAIL(&snapshots->pending, pending, link);
-	return pending->name && pending->path ? 0 : -ENOMEM;
+	if (!line->devices || record_check(line->devices, &detail) == 0)
+		return;
+	log_error("devices of a snapshot not known", log_text("snapshot", line->name), log_text("detail", detail.text));
+	line->devices = NULL;
 }
 
-static void free_pending(struct pending *pending)
+static int add_line(void *opaque, const struct catalog_line *line, const struct catalog_line *next)
 {
-	free(pending->name);
-	free(pending->path);
-	json_decref(pending->devices);
-	free(pending);
+	struct snapshots *snapshots = opaque;
+	struct catalog_line checked;
+	struct error_detail detail = { "" };
+	int r = 0;
+
+	if (line) {
+		checked = *line;
+		check_devices(&checked);
+		r = catalog_add_line(snapshots->catalog, &checked, &detail);
+	}
+	if (r == 0 && next) {
+		checked = *next;
+		check_devices(&checked);
+		r = catalog_intend(snapshots->catalog, &checked, &detail);
+	}
+	if (r < 0 && r != -ENOMEM) {
+		log_error("snapshot not loaded", log_text("snapshot", line ? line->name : next->name),
+			  log_text("detail", detail.text));
+		r = 0;
+	}
+	return r;
 }
 
 static int read_catalog(struct snapshots *snapshots, struct error_detail *detail)
@@ -138,7 +136,7 @@ static int read_catalog(struct snapshots *snapshots, struct error_detail *detail
 	got = pread(file, text, (size_t)status.st_size, 0);
 	if (got < 0)
 		return step_failed(detail, "read", CATALOG_FILE);
-	return catalog_from_text(text, (size_t)got, add_pending, snapshots, detail);
+	return catalog_from_text(text, (size_t)got, add_line, snapshots, detail);
 }
 
 /* The catalog is about to free an entry: those who wait for that are told from the loop. */
@@ -171,64 +169,9 @@ static void on_tell_freed(evutil_socket_t fd, short events, void *opaque)
 	}
 }
 
-static void finish_pending(struct snapshots *snapshots)
-{
-	struct pending *pending = STAILQ_FIRST(&snapshots->pending);
-
-	STAILQ_REMOVE_HEAD(&snapshots->pending, link);
-	free_pending(pending);
-	event_active(snapshots->next_load, EV_TIMEOUT, 0);
-}
-
-static void on_loaded(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded)
-{
-	struct snapshots *snapshots = opaque;
-	const struct pending *pending = STAILQ_FIRST(&snapshots->pending);
-	struct error_detail detail = { "" };
-
-	if (error) {
-		log_error("snapshot not loaded", log_text("snapshot", pending->name), log_text("path", pending->path),
-			  log_text("detail", error->message));
-	} else {
-		const struct catalog_registration registration =
-			snapshot_loaded_registration(loaded, pending->name, pending->path, pending->devices);
-
-		if (catalog_register(snapshots->catalog, &registration, false, NULL, &detail)) {
-			log_error("snapshot not loaded", log_text("snapshot", pending->name),
-				  log_text("detail", detail.text));
-			snapshot_loaded_close(loaded);
-		}
-	}
-	finish_pending(snapshots);
-}
-
-static void on_next_load(evutil_socket_t fd, short events, void *opaque)
-{
-	struct snapshots *snapshots = opaque;
-	const struct pending *pending = STAILQ_FIRST(&snapshots->pending);
-	struct snapshot_load_options options = {
-		.folder = AT_FDCWD, .known = true, .opaque = snapshots, .done = on_loaded
-	};
-	struct snapshot_load *load;
-
-	(void)fd;
-	(void)events;
-	if (!pending) {
-		snapshots->loaded(snapshots->server);
-		return;
-	}
-
-	options.path = pending->path;
-	if (snapshot_load_begin(snapshots->server, &options, &load)) {
-		log_error("snapshot not loaded", log_text("snapshot", pending->name), log_errno(ENOMEM));
-		finish_pending(snapshots);
-	}
-}
-
 void snapshots_load(struct snapshots *snapshots, void (*loaded)(struct server *server))
 {
-	snapshots->loaded = loaded;
-	event_active(snapshots->next_load, EV_TIMEOUT, 0);
+	snapshot_tries_start(snapshots->tries, loaded);
 }
 
 static int make_parts(struct snapshots *snapshots, struct error_detail *detail)
@@ -238,9 +181,8 @@ static int make_parts(struct snapshots *snapshots, struct error_detail *detail)
 	unsigned int removed = 0;
 	int error;
 
-	snapshots->next_load = event_new(base, -1, 0, on_next_load, snapshots);
 	snapshots->tell_freed = event_new(base, -1, 0, on_tell_freed, snapshots);
-	if (!snapshots->next_load || !snapshots->tell_freed ||
+	if (!snapshots->tell_freed || snapshot_tries_new(snapshots->server, &snapshots->tries) ||
 	    catalog_new(on_entry_gone, snapshots, &snapshots->catalog))
 		return -ENOMEM;
 
@@ -270,7 +212,7 @@ int snapshots_open(struct server *server, struct snapshots **ret_snapshots, stru
 	snapshots->server = server;
 	snapshots->state_dir = -1;
 	snapshots->folder = -1;
-	STAILQ_INIT(&snapshots->pending);
+	LIST_INIT(&snapshots->locks);
 	LIST_INIT(&snapshots->watches);
 	LIST_INIT(&snapshots->freed);
 	error = make_parts(snapshots, detail);
@@ -285,18 +227,11 @@ int snapshots_open(struct server *server, struct snapshots **ret_snapshots, stru
 
 struct snapshots *snapshots_close(struct snapshots *snapshots)
 {
-	struct pending *pending;
-
 	if (!snapshots)
 		return NULL;
 
-	while ((pending = STAILQ_FIRST(&snapshots->pending)) != NULL) {
-		STAILQ_REMOVE_HEAD(&snapshots->pending, link);
-		free_pending(pending);
-	}
+	(void)snapshot_tries_free(snapshots->tries);
 	(void)catalog_free(snapshots->catalog);
-	if (snapshots->next_load)
-		event_free(snapshots->next_load);
 	if (snapshots->tell_freed)
 		event_free(snapshots->tell_freed);
 	if (snapshots->folder >= 0)
@@ -310,6 +245,11 @@ struct snapshots *snapshots_close(struct snapshots *snapshots)
 struct catalog *snapshots_catalog(struct snapshots *snapshots)
 {
 	return snapshots->catalog;
+}
+
+struct snapshot_locks *snapshots_locks(struct snapshots *snapshots)
+{
+	return &snapshots->locks;
 }
 
 int snapshots_open_folder(const struct snapshots *snapshots, const char *name, int *ret_fd, struct error_detail *detail)
@@ -461,20 +401,46 @@ json_t *snapshot_users(const struct server *server, const struct catalog_entry *
 	return holders_to_json(server, holders, count);
 }
 
-json_t *snapshot_to_json(const char *name, const char *path, const struct catalog_summary *summary, json_t *users)
+/* What the files say; where they have not been read, that is not known. */
+static int add_summary(json_t *json, const struct catalog_summary *summary)
 {
-	cleanup_json json_t *json = NULL;
+	static const char *const unknown[] = { "created",      "state_crc64",  "shape",  "vcpus",
+					       "memory_mib",   "cpu_template", "drives", "net",
+					       "pit_reinject", "vsock",        "rng",    "balloon" };
 	char created[TIME_TEXT_SIZE], crc[17];
+	json_t *members;
 
+	if (!summary) {
+		for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+			if (json_object_set_new(json, unknown[i], json_null()))
+				return -ENOMEM;
+		return 0;
+	}
 	time_to_text(summary->created_unix_ns, created);
 	(void)snprintf(crc, sizeof(crc), "%016" PRIx64, summary->state_crc64);
-	json = json_pack("{s:s?, s:s, s:s, s:s, s:o}", "name", name, "path", path, "created", created, "state_crc64",
-			 crc, "users", users ? users : json_array());
-	return json && shape_to_json(&summary->shape, json) == 0 ? steal_pointer(json) : NULL;
+	members = json_pack("{s:s, s:s}", "created", created, "state_crc64", crc);
+	if (!members || json_object_update_new(json, members))
+		return -ENOMEM;
+	return shape_to_json(&summary->shape, json);
+}
+
+json_t *snapshot_to_json(const char *name, const char *path, const struct catalog_entry *entry,
+			 const struct catalog_summary *summary, json_t *users)
+{
+	cleanup_json json_t *json =
+		json_pack("{s:s?, s:s?, s:s, s:o}", "name", name, "id", entry ? catalog_entry_id(entry) : NULL, "path",
+			  path, "users", users ? users : json_array());
+
+	return json && add_summary(json, summary) == 0 ? steal_pointer(json) : NULL;
 }
 
 json_t *snapshot_entry_to_json(const struct server *server, const struct catalog_entry *entry)
 {
-	return snapshot_to_json(catalog_entry_name(entry), catalog_entry_path(entry), catalog_entry_summary(entry),
-				snapshot_users(server, entry));
+	cleanup_json json_t *json = snapshot_to_json(
+		catalog_entry_name(entry), catalog_entry_path(entry), entry,
+		catalog_entry_is_complete(entry) ? catalog_entry_summary(entry) : NULL, snapshot_users(server, entry));
+	json_t *state = json_pack("{s:s, s:s?}", "state", catalog_status_name(catalog_entry_status(entry)), "reason",
+				  catalog_entry_reason(entry));
+
+	return json && state && json_object_update_new(json, state) == 0 ? steal_pointer(json) : NULL;
 }

@@ -2,7 +2,7 @@
 /*
  * The daemon's snapshots: the catalog, its file in the state folder, and those who wait for a snapshot to be free.
  *
- *	STATE_DIR/catalog.json       names and paths
+ *	STATE_DIR/catalog.json       names, ids and paths, and what was behind devices
  *	STATE_DIR/snapshots/NAME/    snapshots that vm.snapshot was given a name for
  */
 #ifndef EMBER_SERVER_SNAPSHOTS_H
@@ -16,6 +16,7 @@
 
 #include "kvm/error_detail.h"
 #include "proto/status.h"
+#include "server/snapshot_locks.h"
 #include "snapshot/catalog.h"
 
 #define SNAPSHOTS_FOLDER "snapshots"
@@ -31,7 +32,8 @@ struct snapshots;
 int snapshots_open(struct server *server, struct snapshots **ret_snapshots, struct error_detail *detail);
 
 /*
- * Load what the catalog's file names. A snapshot that cannot be loaded is logged and left out.
+ * Load what the catalog's file names. A snapshot that cannot be loaded is logged, stays as unavailable, and is tried again
+ * every ten seconds.
  *
  * loaded  called once, from the loop, when all have been tried
  */
@@ -41,6 +43,9 @@ void snapshots_load(struct snapshots *snapshots, void (*loaded)(struct server *s
 struct snapshots *snapshots_close(struct snapshots *snapshots);
 
 struct catalog *snapshots_catalog(struct snapshots *snapshots);
+
+/* Who works on which of them. */
+struct snapshot_locks *snapshots_locks(struct snapshots *snapshots);
 
 /* Open a folder of the state folder, which is made where there is none. Returns 0 or -errno with the step in detail. */
 int snapshots_open_folder(const struct snapshots *snapshots, const char *name, int *ret_fd,
@@ -93,8 +98,12 @@ json_t *holders_to_json(const struct server *server, const uint64_t *holders, si
 /* The ids of the VMs that hold it; "starting" for one that has none yet. NULL: out of memory. */
 json_t *snapshot_users(const struct server *server, const struct catalog_entry *entry);
 
-/* The record that snapshot.* answers with; name NULL for what is not in the catalog, users NULL for none. */
-json_t *snapshot_to_json(const char *name, const char *path, const struct catalog_summary *summary, json_t *users);
+/*
+ * The record that snapshot.* answers with; name NULL for what is not in the catalog, entry NULL likewise, summary NULL where
+ * its files have not been read, users NULL for none.
+ */
+json_t *snapshot_to_json(const char *name, const char *path, const struct catalog_entry *entry,
+			 const struct catalog_summary *summary, json_t *users);
 json_t *snapshot_entry_to_json(const struct server *server, const struct catalog_entry *entry);
 
 #endif

@@ -9,41 +9,20 @@
  *	anonymous (nameless from the start) --last release, or catalog_remove--> freed
  *
  * A nameless entry lives by its holders alone, and one that is replaced while nobody holds it is freed at once.
+ *
+ * Whether its files can be used is another matter: an entry of the text is loading, then available or unavailable, and may go
+ * from each of these two to the other. One that was never available has no descriptor and no summary.
  */
-#include "snapshot/catalog.h"
-
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
-#include "snapshot/holders.h"
-
-struct catalog_entry {
-	char *name;
-	char *path;
-	int memory;
-	int state;
-	int overlays[CATALOG_OVERLAYS];
-	json_t *devices; /* or NULL */
-	struct catalog_summary summary;
-	struct holders holders;
-	bool being_removed;
-	bool replaced;
-	struct catalog_entry *next; /* in the list of the nameless */
-};
-
-struct catalog {
-	struct catalog_entry **named; /* sorted */
-	size_t named_count;
-	size_t named_capacity;
-	struct catalog_entry *nameless;
-	void (*gone)(void *opaque, const struct catalog_entry *entry);
-	void *opaque;
-};
+#include "snapshot/catalog_private.h"
 
 static bool is_alphanumeric(char c)
 {
@@ -82,6 +61,8 @@ static void free_entry(struct catalog_entry *entry)
 		if (entry->overlays[i] >= 0)
 			(void)close(entry->overlays[i]);
 	json_decref(entry->devices);
+	if (entry->folder.fd >= 0)
+		(void)close(entry->folder.fd);
 	if (entry->memory >= 0)
 		(void)close(entry->memory);
 	if (entry->state >= 0)
@@ -104,6 +85,8 @@ struct catalog *catalog_free(struct catalog *catalog)
 		next = entry->next;
 		free_entry(entry);
 	}
+	while (catalog->intentions)
+		catalog_forget_intention(catalog, catalog->intentions->line.name);
 	free(catalog->named);
 	free(catalog);
 	return NULL;
@@ -166,28 +149,58 @@ static void link_nameless(struct catalog *catalog, struct catalog_entry *entry)
 	catalog->nameless = entry;
 }
 
-static int make_entry(const struct catalog_registration *registration, struct catalog_entry **ret_entry)
+int catalog_draw_id(char id[static CATALOG_ID_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t random[CATALOG_ID_SIZE / 2];
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return -EIO;
+	for (size_t i = 0; i < sizeof(random); i++) {
+		id[2 * i] = digits[random[i] >> 4];
+		id[2 * i + 1] = digits[random[i] & 15];
+	}
+	id[CATALOG_ID_SIZE - 1] = '\0';
+	return 0;
+}
+
+/* What the text will say of it, its name and path being those of the entry. */
+static void set_line(struct catalog_entry *entry)
+{
+	entry->line.id = entry->id;
+	entry->line.name = entry->name;
+	entry->line.path = entry->path;
+	entry->line.devices = entry->devices;
+}
+
+/* An entry without files. */
+int catalog_make_entry(const char *id, const char *name, const char *path, json_t *devices,
+		       struct catalog_entry **ret_entry)
 {
 	struct catalog_entry *entry = calloc(1, sizeof(*entry));
+	int r = 0;
 
 	if (!entry)
 		return -ENOMEM;
-	entry->memory = entry->state = -1;
+	entry->memory = entry->state = entry->folder.fd = -1;
 	for (size_t i = 0; i < CATALOG_OVERLAYS; i++)
 		entry->overlays[i] = -1;
-	entry->path = strdup(registration->path);
-	entry->name = registration->name ? strdup(registration->name) : NULL;
-	if (!entry->path || (registration->name && !entry->name)) {
+	entry->path = strdup(path);
+	entry->name = name ? strdup(name) : NULL;
+	if (!entry->path || (name && !entry->name))
+		r = -ENOMEM;
+	else if (id && strlen(id) == CATALOG_ID_SIZE - 1)
+		memcpy(entry->id, id, CATALOG_ID_SIZE);
+	else
+		r = catalog_draw_id(entry->id);
+	if (r < 0) {
 		free_entry(entry);
-		return -ENOMEM;
+		return r;
 	}
 
-	entry->memory = registration->memory;
-	entry->state = registration->state;
-	if (registration->overlays)
-		memcpy(entry->overlays, registration->overlays, sizeof(entry->overlays));
-	entry->devices = json_incref(registration->devices);
-	entry->summary = registration->summary;
+	entry->devices = json_incref(devices);
+	entry->status = CATALOG_LOADING;
+	set_line(entry);
 	*ret_entry = entry;
 	return 0;
 }
@@ -201,20 +214,20 @@ static bool is_utf8(const char *text)
 	return value != NULL;
 }
 
-static int check_registration(const struct catalog_registration *registration, struct error_detail *detail)
+int catalog_check_record(const char *name, const char *path, const json_t *devices, struct error_detail *detail)
 {
-	if (registration->name && !catalog_name_is_valid(registration->name)) {
+	if (name && !catalog_name_is_valid(name)) {
 		error_detail_set(detail,
 				 "a snapshot's name has 1 to %d letters, digits, dots, dashes and underscores, and "
 				 "begins with a letter or a digit",
 				 CATALOG_NAME_MAX);
 		return -EINVAL;
 	}
-	if (registration->path[0] != '/' || strlen(registration->path) >= PATH_MAX || !is_utf8(registration->path)) {
+	if (path[0] != '/' || strlen(path) >= PATH_MAX || !is_utf8(path)) {
 		error_detail_set(detail, "a snapshot's path is absolute, UTF-8, and has fewer than %d bytes", PATH_MAX);
 		return -EINVAL;
 	}
-	if (registration->devices && json_dumpb(registration->devices, NULL, 0, JSON_COMPACT) > CATALOG_DEVICES_MAX) {
+	if (devices && json_dumpb(devices, NULL, 0, JSON_COMPACT) > CATALOG_DEVICES_MAX) {
 		error_detail_set(detail, "what is known of a snapshot's devices has more than %d bytes",
 				 CATALOG_DEVICES_MAX);
 		return -EINVAL;
@@ -271,7 +284,7 @@ static int check_name_is_free(const struct catalog *catalog, const char *name, b
 	return 0;
 }
 
-static void link_named(struct catalog *catalog, struct catalog_entry *entry)
+void catalog_link_named(struct catalog *catalog, struct catalog_entry *entry)
 {
 	bool found;
 	size_t index = position(catalog, entry->name, &found);
@@ -286,27 +299,92 @@ static void link_named(struct catalog *catalog, struct catalog_entry *entry)
 	catalog->named_count++;
 }
 
+/* The entry without a name that holds the folder, or NULL. */
+static struct catalog_entry *find_anonymous(const struct catalog *catalog, const struct catalog_folder *folder)
+{
+	struct catalog_entry *entry = NULL;
+
+	while (folder->fd >= 0 && (entry = catalog_find_folder(catalog, folder->device, folder->inode, entry)) != NULL)
+		if (!entry->name)
+			return entry;
+	return NULL;
+}
+
+/* Give an entry without a name the one of the registration, and what goes with it. */
+static int name_entry(struct catalog *catalog, struct catalog_entry *entry,
+		      const struct catalog_registration *registration)
+{
+	char *name = strdup(registration->name);
+	char *path = strdup(registration->path);
+
+	if (!name || !path) {
+		free(name);
+		free(path);
+		return -ENOMEM;
+	}
+
+	unlink_entry(catalog, entry);
+	free(entry->path);
+	entry->name = name;
+	entry->path = path;
+	json_decref(entry->devices);
+	entry->devices = json_incref(registration->devices);
+	set_line(entry);
+	catalog_link_named(catalog, entry);
+	catalog_close_files(registration);
+	return 0;
+}
+
 int catalog_register(struct catalog *catalog, const struct catalog_registration *registration, bool replace,
 		     struct catalog_entry **ret_entry, struct error_detail *detail)
 {
 	struct catalog_entry *entry;
-	int r = check_registration(registration, detail);
+	int r = catalog_check_record(registration->name, registration->path, registration->devices, detail);
 
 	if (r == 0 && registration->name)
 		r = check_name_is_free(catalog, registration->name, replace, detail);
 	if (r == 0 && registration->name)
 		r = reserve_named(catalog);
-	if (r == 0)
-		r = make_entry(registration, &entry);
 	if (r < 0)
 		return r;
 
-	if (entry->name)
-		link_named(catalog, entry);
-	else
-		link_nameless(catalog, entry);
-	if (ret_entry)
+	entry = registration->name ? find_anonymous(catalog, &registration->folder) : NULL;
+	if (entry && entry->summary.state_crc64 == registration->summary.state_crc64) {
+		r = name_entry(catalog, entry, registration);
+	} else {
+		r = catalog_make_entry(registration->id, registration->name, registration->path, registration->devices,
+				       &entry);
+		if (r == 0) {
+			catalog_take_files(entry, registration);
+			if (entry->name)
+				catalog_link_named(catalog, entry);
+			else
+				link_nameless(catalog, entry);
+		}
+	}
+	if (r == 0 && ret_entry)
 		*ret_entry = entry;
+	return r;
+}
+
+int catalog_add_line(struct catalog *catalog, const struct catalog_line *line, struct error_detail *detail)
+{
+	struct catalog_entry *entry;
+	int r = catalog_check_record(line->name, line->path, line->devices, detail);
+
+	if (r == 0)
+		r = check_name_is_free(catalog, line->name, false, detail);
+	if (r == 0)
+		r = reserve_named(catalog);
+	if (r == 0)
+		r = catalog_make_entry(line->id, line->name, line->path, line->devices, &entry);
+	if (r < 0)
+		return r;
+
+	entry->line.is_known = line->is_known;
+	entry->line.state_crc64 = line->state_crc64;
+	entry->line.inode = line->inode;
+	catalog_link_named(catalog, entry);
 	return 0;
 }
 
@@ -325,6 +403,14 @@ struct catalog_entry *catalog_find(struct catalog *catalog, const char *name)
 	return entry && !entry->being_removed ? entry : NULL;
 }
 
+bool catalog_knows(const struct catalog *catalog, const char *name)
+{
+	bool found;
+	size_t index = position(catalog, name, &found);
+
+	return found && !catalog->named[index]->being_removed;
+}
+
 size_t catalog_count(const struct catalog *catalog)
 {
 	return catalog->named_count;
@@ -338,6 +424,40 @@ struct catalog_entry *catalog_at(const struct catalog *catalog, size_t index)
 const char *catalog_entry_name(const struct catalog_entry *entry)
 {
 	return entry->name;
+}
+
+const char *catalog_entry_id(const struct catalog_entry *entry)
+{
+	return entry->id;
+}
+
+enum catalog_status catalog_entry_status(const struct catalog_entry *entry)
+{
+	return entry->status;
+}
+
+const char *catalog_status_name(enum catalog_status status)
+{
+	static const char *const names[] = {
+		[CATALOG_AVAILABLE] = "available", [CATALOG_LOADING] = "loading", [CATALOG_UNAVAILABLE] = "unavailable"
+	};
+
+	return names[status];
+}
+
+const char *catalog_entry_reason(const struct catalog_entry *entry)
+{
+	return entry->status == CATALOG_UNAVAILABLE ? entry->reason : NULL;
+}
+
+const struct catalog_folder *catalog_entry_folder(const struct catalog_entry *entry)
+{
+	return &entry->folder;
+}
+
+const struct catalog_line *catalog_entry_line(const struct catalog_entry *entry)
+{
+	return &entry->line;
 }
 
 const char *catalog_entry_path(const struct catalog_entry *entry)

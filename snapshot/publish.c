@@ -190,18 +190,30 @@ static int open_replaceable(int parent, const char *name, const struct folder_fo
 	return r;
 }
 
-static int check_destination(int parent, const char *name, const struct folder_form *form, bool overwrite,
-			     struct error_detail *detail)
+/* Look at what has the name now, and note it. */
+static int check_destination(struct publication *publication, struct error_detail *detail)
 {
 	cleanup_close int folder = -1;
+	const char *name = publication->name;
 	struct stat status;
 
-	if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(publication->parent, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : failed(errno, "cannot look at", name, detail);
-	if (!overwrite)
+	if (!publication->overwrite)
 		return failed(EEXIST, "will not replace", name, detail);
 
-	return open_replaceable(parent, name, form, &folder, detail);
+	publication->replaces = true;
+	publication->replaced_device = status.st_dev;
+	publication->replaced_inode = status.st_ino;
+	return open_replaceable(publication->parent, name, publication->form, &folder, detail);
+}
+
+static bool is_folder(int parent, const char *name, uint64_t device, uint64_t inode)
+{
+	struct stat status;
+
+	return fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
+	       status.st_dev == device && status.st_ino == inode;
 }
 
 static int make_file(struct publication *publication, size_t file, int access)
@@ -244,7 +256,7 @@ int publication_begin(int at, const char *path, const struct folder_form *form, 
 	r = split(at, path, &publication.parent, publication.name, detail);
 	if (r < 0)
 		return r;
-	r = check_destination(publication.parent, publication.name, form, overwrite, detail);
+	r = check_destination(&publication, detail);
 	if (r < 0)
 		goto abort;
 
@@ -349,6 +361,28 @@ static int rename_durably(int parent, const char *temporary, const char *name, b
 	return r;
 }
 
+/* Exchange the temporary with the folder that had the name at the beginning, and with no other. */
+static int exchange_durably(const struct publication *publication, struct error_detail *detail)
+{
+	uint64_t device = publication->replaced_device, inode = publication->replaced_inode;
+	int parent = publication->parent;
+	const char *name = publication->name;
+	int r;
+
+	if (!is_folder(parent, name, device, inode)) {
+		error_detail_set(detail, "%s is another folder by now, or none", name);
+		return -ESTALE;
+	}
+	r = rename_durably(parent, publication->temporary, name, true, detail);
+	if (r < 0 || is_folder(parent, publication->temporary, device, inode))
+		return r;
+
+	/* It was exchanged in between. */
+	(void)renameat2(parent, name, parent, publication->temporary, RENAME_EXCHANGE);
+	error_detail_set(detail, "%s is another folder by now", name);
+	return -ESTALE;
+}
+
 /* Replace a file where two cannot be exchanged: the old one keeps another name until the new one's is on disk. */
 static int replace_file(int parent, const char *temporary, const char *name, struct error_detail *detail)
 {
@@ -392,11 +426,12 @@ int publication_commit(struct publication *publication, struct error_detail *det
 	if (r < 0)
 		failed(-r, "cannot write to disk", name, detail);
 
-	exchange = publication->overwrite && exists(parent, name);
+	exchange = publication->replaces;
 	if (r == 0 && exchange)
 		r = open_replaceable(parent, name, publication->form, &old, detail);
 	if (r == 0)
-		r = rename_durably(parent, publication->temporary, name, exchange, detail);
+		r = exchange ? exchange_durably(publication, detail)
+			     : rename_durably(parent, publication->temporary, name, false, detail);
 	if (r < 0) {
 		publication_abort(publication);
 		return r;
@@ -459,10 +494,35 @@ int publish_file(int parent, const char *name, const void *data, size_t size, st
 	return r;
 }
 
+/* Rename the folder away, look whether it is the one that is open, and remove it. */
+static int remove_opened(int parent, const char *name, int folder, const struct folder_form *form,
+			 struct error_detail *detail)
+{
+	char temporary[NAME_MAX + 1];
+	struct stat status;
+	int r = temporary_name(name, temporary);
+
+	if (r < 0)
+		return failed(-r, "cannot find a temporary name for", name, detail);
+	if (fstat(folder, &status) < 0)
+		return failed(errno, "cannot look at", name, detail);
+	(void)flock(folder, LOCK_EX | LOCK_NB);
+	r = rename_durably(parent, name, temporary, false, detail);
+	if (r < 0)
+		return r;
+	if (!is_folder(parent, temporary, status.st_dev, status.st_ino)) {
+		(void)rename_to_free(parent, temporary, name);
+		error_detail_set(detail, "%s is another folder by now", name);
+		return -ESTALE;
+	}
+
+	r = remove_folder(parent, temporary, folder, form);
+	return r < 0 ? failed(-r, "cannot remove the files of", name, detail) : 0;
+}
+
 int publish_remove(int at, const char *path, const struct folder_form *form, struct error_detail *detail)
 {
 	char name[NAME_MAX + 1];
-	char temporary[NAME_MAX + 1];
 	cleanup_close int parent = -1;
 	cleanup_close int folder = -1;
 	int r;
@@ -474,16 +534,31 @@ int publish_remove(int at, const char *path, const struct folder_form *form, str
 	if (r < 0)
 		return r;
 
-	r = temporary_name(name, temporary);
-	if (r < 0)
-		return failed(-r, "cannot find a temporary name for", name, detail);
-	(void)flock(folder, LOCK_EX | LOCK_NB);
-	r = rename_durably(parent, name, temporary, false, detail);
+	return remove_opened(parent, name, folder, form, detail);
+}
+
+int publish_remove_held(const char *path, int folder, const struct folder_form *form, struct error_detail *detail)
+{
+	char name[NAME_MAX + 1];
+	cleanup_close int parent = -1;
+	cleanup_close int checked = -1;
+	struct stat status;
+	int r;
+
+	r = split(AT_FDCWD, path, &parent, name, detail);
 	if (r < 0)
 		return r;
+	if (fstat(folder, &status) < 0)
+		return failed(errno, "cannot look at", name, detail);
+	r = open_replaceable(parent, name, form, &checked, detail);
+	if (r < 0)
+		return r;
+	if (!is_folder(parent, name, status.st_dev, status.st_ino)) {
+		error_detail_set(detail, "%.150s is another folder by now", path);
+		return -ESTALE;
+	}
 
-	r = remove_folder(parent, temporary, folder, form);
-	return r < 0 ? failed(-r, "cannot remove the files of", name, detail) : 0;
+	return remove_opened(parent, name, folder, form, detail);
 }
 
 /* Remove one temporary, unless its maker lives. Returns whether it is gone. */

@@ -25,6 +25,9 @@ struct publication {
 	int files[PUBLICATION_FILES_MAX]; /* those of its form, in its order: empty, open for writing; -1: not there */
 	const struct folder_form *form;
 	bool overwrite;
+	bool replaces;            /* a folder has the name now: */
+	uint64_t replaced_device; /* it must be the same at the commit */
+	uint64_t replaced_inode;
 	char name[NAME_MAX + 1];
 	char temporary[NAME_MAX + 1];
 };
@@ -61,7 +64,8 @@ int publication_write(const struct publication *publication, size_t file, const 
  * Give the folder its name: fsync of its files and of itself, rename, fsync of the parent. Ends the publication,
  * whatever it returns.
  *
- * Returns 0; -EEXIST (the name was taken meanwhile); -EOPNOTSUPP (the file system cannot replace a folder in one step); or -errno of the step in detail. On failure the name stands for
+ * Returns 0; -EEXIST (the name was taken meanwhile); -EOPNOTSUPP (the file system cannot replace a folder in one step); -ESTALE (another
+ * folder has the name than at the beginning, or none); or -errno of the step in detail. On failure the name stands for
  * what it stood for before, and nothing temporary is left.
  */
 int publication_commit(struct publication *publication, struct error_detail *detail);
@@ -87,6 +91,16 @@ int publish_file(int parent, const char *name, const void *data, size_t size, st
  * form: nothing is removed), or -errno of the step in detail.
  */
 int publish_remove(int at, const char *path, const struct folder_form *form, struct error_detail *detail);
+
+/*
+ * Remove a folder that is held open, where its name still leads to it: as publish_remove(), and the folder is looked at again
+ * when it has been renamed away, so that no other is touched.
+ *
+ * folder  open for reading
+ *
+ * Returns as publish_remove(); -ESTALE (the path leads to another folder: nothing is removed).
+ */
+int publish_remove_held(const char *path, int folder, const struct folder_form *form, struct error_detail *detail);
 
 /*
  * Remove what a process that died in the middle left behind in a folder: temporaries of this form, and of small files,

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * snapshot.*: the catalog as clients see it. Removing is in snapshot_remove.c.
+ *
+ * A call that registers holds its name from the beginning and its folder from when it is open. One that only reads holds nothing: if
+ * the snapshot has gone or been replaced meanwhile, it says so with ABORTED.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +18,7 @@
 #include "server/log.h"
 #include "server/methods/methods.h"
 #include "server/server.h"
-#include "server/snapshot_load.h"
+#include "server/snapshot_tries.h"
 #include "server/snapshots.h"
 #include "snapshot/memory_file.h"
 #include "snapshot/state.h"
@@ -50,35 +53,7 @@ static struct catalog_entry *entry_of_call(struct call *call)
 	return NULL;
 }
 
-void method_snapshot_inspect(struct call *call)
-{
-	const struct catalog_entry *entry = entry_of_call(call);
-	const struct catalog_summary *summary;
-	json_t *json, *devices;
-
-	if (!entry)
-		return;
-
-	summary = catalog_entry_summary(entry);
-	devices = json_object_get(catalog_entry_devices(entry), "parameters");
-	json = snapshot_entry_to_json(call->server, entry);
-	if (json && json_object_set_new(json, "devices", devices ? json_incref(devices) : json_null())) {
-		json_decref(json);
-		json = NULL;
-	}
-	if (json && json_object_set_new(json, "metadata",
-					json_pack("{s:i, s:I, s:I, s:I, s:b}", "format", SNAPSHOT_FORMAT,
-						  "memory_bytes", (json_int_t)summary->shape.memory_size, "chunks",
-						  (json_int_t)summary->chunk_count, "chunk_bytes",
-						  (json_int_t)MEMORY_CHUNK_SIZE, "being_removed",
-						  (int)catalog_entry_is_being_removed(entry)))) {
-		json_decref(json);
-		json = NULL;
-	}
-	call_reply(call, json);
-}
-
-/* ---- register, verify: what both do with a load ---- */
+/* ---- register, verify, inspect: what they do with a load ---- */
 
 struct check {
 	struct server *server;
@@ -87,10 +62,13 @@ struct check {
 	char *name;
 	char *path;
 	struct catalog_entry *entry; /* registered, and being saved */
+	char id[CATALOG_ID_SIZE];    /* of the entry that is looked at */
+	struct snapshot_lock lock;
 };
 
 static void free_check(struct check *check)
 {
+	snapshot_unlock(&check->lock);
 	free(check->name);
 	free(check->path);
 	free(check);
@@ -152,18 +130,18 @@ static void fail_check_queue(struct check *check, int number)
 	end_check(check, &error, "");
 }
 
-/* Begin to read a snapshot whole. Takes the call over. */
-static void begin_check(struct call *call, const char *path, bool known,
-			void (*done)(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded))
+/*
+ * Begin to read a snapshot's files as options say, which lack path, opaque and progress. Takes the call over.
+ *
+ * entry  that they are of; NULL: of none yet, and the call's name is locked
+ */
+static void begin_check(struct call *call, const char *path, const struct catalog_entry *entry,
+			struct snapshot_load_options options)
 {
+	struct snapshot_locks *locks = snapshots_locks(call->server->snapshots);
+	const char *name = param_string(call->params, "name");
 	struct check *check = calloc(1, sizeof(*check));
-	struct snapshot_load_options options = { .folder = AT_FDCWD,
-						 .path = path,
-						 .verify = true,
-						 .known = known,
-						 .opaque = check,
-						 .progress = on_check_progress,
-						 .done = done };
+	struct rpc_error error = RPC_ERROR_INIT;
 	int failed;
 
 	if (!check) {
@@ -172,7 +150,17 @@ static void begin_check(struct call *call, const char *path, bool known,
 	}
 	check->server = call->server;
 	check->call = call;
-	check->name = strdup(param_string(call->params, "name"));
+	if (entry)
+		memcpy(check->id, catalog_entry_id(entry), sizeof(check->id));
+	if (!entry && snapshot_lock_name(locks, &check->lock, name, "registered", &error)) {
+		end_check(check, &error, "name");
+		return;
+	}
+	options.folder = AT_FDCWD;
+	options.path = path;
+	options.opaque = check;
+	options.progress = options.verify ? on_check_progress : NULL;
+	check->name = strdup(name);
 	check->path = strdup(path);
 	failed = check->name && check->path ? snapshot_load_begin(call->server, &options, &check->load) : -ENOMEM;
 	if (failed) {
@@ -215,6 +203,22 @@ static void on_registered_saved(void *opaque, int result, const struct error_det
 	answer = snapshot_entry_to_json(check->server, entry);
 	free_check(check);
 	call_reply(call, answer);
+}
+
+/* Its folder must be nobody's: neither another name's nor in the hands of another call. */
+static int on_register_opened(void *opaque, const struct catalog_folder *folder, struct rpc_error *error)
+{
+	struct check *check = opaque;
+	const struct catalog *catalog = snapshots_catalog(check->server->snapshots);
+	const struct catalog_entry *entry = NULL;
+
+	while ((entry = catalog_find_folder(catalog, folder->device, folder->inode, entry)) != NULL)
+		if (catalog_entry_name(entry))
+			return rpc_error_set(error, RPC_ALREADY_EXISTS,
+					     "%s is the folder of the snapshot %s: a folder has one name", check->path,
+					     catalog_entry_name(entry));
+	return snapshot_lock_folder(snapshots_locks(check->server->snapshots), &check->lock, folder, "registered",
+				    error);
 }
 
 static void on_register_loaded(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded)
@@ -261,7 +265,9 @@ void method_snapshot_register(struct call *call)
 		call_fail(call, &error);
 		return;
 	}
-	begin_check(call, param_string(call->params, "path"), false, on_register_loaded);
+	begin_check(call, param_string(call->params, "path"), NULL,
+		    (struct snapshot_load_options){
+			    .verify = true, .opened = on_register_opened, .done = on_register_loaded });
 }
 
 /* ---- verify ---- */
@@ -275,16 +281,22 @@ static void on_verified(void *opaque, const struct rpc_error *error, struct snap
 	json_t *answer;
 
 	check->load = NULL;
+	if (!error)
+		snapshot_loaded_close(loaded);
+	if (!entry || strcmp(catalog_entry_id(entry), check->id) != 0) {
+		fail_check(check, RPC_ABORTED, "the snapshot was removed or replaced while it was being read", "name");
+		return;
+	}
 	if (error) {
 		fail_check_like(check, error, "name");
 		return;
 	}
-
-	snapshot_loaded_close(loaded);
-	if (entry && catalog_entry_summary(entry)->state_crc64 != loaded->summary.state_crc64) {
+	if (catalog_entry_line(entry)->is_known &&
+	    catalog_entry_line(entry)->state_crc64 != loaded->summary.state_crc64) {
 		fail_check(check, RPC_SNAPSHOT_DAMAGED, "the files are not those that were registered", "name");
 		return;
 	}
+
 	answer = json_pack("{s:s, s:b, s:I, s:I, s:I}", "name", check->name, "ok", 1, "chunks",
 			   (json_int_t)loaded->summary.chunk_count, "data_bytes",
 			   (json_int_t)loaded->summary.data_bytes, "total_us", (json_int_t)total_us);
@@ -297,5 +309,62 @@ void method_snapshot_verify(struct call *call)
 	const struct catalog_entry *entry = entry_of_call(call);
 
 	if (entry)
-		begin_check(call, catalog_entry_path(entry), true, on_verified);
+		begin_check(call, catalog_entry_path(entry), entry,
+			    (struct snapshot_load_options){ .verify = true, .known = true, .done = on_verified });
+}
+
+/* ---- inspect ---- */
+
+static json_t *metadata_json(const struct catalog_entry *entry)
+{
+	const struct catalog_summary *summary = catalog_entry_summary(entry);
+
+	return json_pack("{s:i, s:I, s:I, s:I, s:b}", "format", SNAPSHOT_FORMAT, "memory_bytes",
+			 (json_int_t)summary->shape.memory_size, "chunks", (json_int_t)summary->chunk_count,
+			 "chunk_bytes", (json_int_t)MEMORY_CHUNK_SIZE, "being_removed",
+			 (int)catalog_entry_is_being_removed(entry));
+}
+
+static void reply_inspect(struct call *call, const struct catalog_entry *entry)
+{
+	json_t *devices = json_object_get(catalog_entry_devices(entry), "parameters");
+	json_t *json = snapshot_entry_to_json(call->server, entry);
+
+	if (json && (json_object_set_new(json, "devices", devices ? json_incref(devices) : json_null()) ||
+		     json_object_set_new(json, "metadata", metadata_json(entry)))) {
+		json_decref(json);
+		json = NULL;
+	}
+	call_reply(call, json);
+}
+
+/* An entry that was not available has been tried; whatever came of it is what there is to show. */
+static void on_inspect_tried(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded)
+{
+	struct check *check = opaque;
+	struct call *call = check->call;
+	struct rpc_error problem = RPC_ERROR_INIT;
+	const struct catalog_entry *entry;
+
+	check->load = NULL;
+	(void)snapshot_tried(check->server, check->name, check->id, error, loaded, &problem);
+	entry = catalog_find_any(snapshots_catalog(check->server->snapshots), check->name);
+	if (!entry) {
+		end_check(check, &problem, "name");
+		return;
+	}
+	rpc_error_release(&problem);
+	free_check(check);
+	reply_inspect(call, entry);
+}
+
+void method_snapshot_inspect(struct call *call)
+{
+	const struct catalog_entry *entry = entry_of_call(call);
+
+	if (entry && catalog_entry_status(entry) == CATALOG_AVAILABLE)
+		reply_inspect(call, entry);
+	else if (entry)
+		begin_check(call, catalog_entry_path(entry), entry,
+			    (struct snapshot_load_options){ .known = true, .done = on_inspect_tried });
 }

@@ -4,6 +4,8 @@
  * crash in between leaves files that nobody knows, never a name without files. On a full disk the catalog's file cannot
  * be written anew; then the files go first, as they may be what fills it, and the catalog is saved after them.
  *
+ * Files are removed through the folder that the catalog held open, renamed away first: what has its path by then may be another.
+ *
  * With wait, a snapshot that VMs run from is handed out no more and goes with the last of them; a caller that gives up
  * waiting leaves it as it was.
  */
@@ -12,9 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "proto/reason.h"
+#include "server/cleanup.h"
 #include "server/file_thread.h"
 #include "server/log.h"
 #include "server/methods/methods.h"
@@ -37,7 +42,12 @@ struct removal {
 	bool files_first;            /* the disk was full */
 	unsigned int waits;          /* for room on it */
 	struct catalog_entry *entry; /* while it waits */
-	struct error_detail detail;  /* written by the file thread */
+	struct snapshot_lock lock;
+	int folder;                 /* held open; -1: its files could not be read */
+	uint64_t inode;             /* of a folder that could not: where it is known, it must be this; else 0 */
+	bool is_moved;              /* it exists, whatever its name; found on the file thread */
+	bool is_kept;               /* the files are there still: detail says why */
+	struct error_detail detail; /* written by the file thread */
 };
 
 static bool is_full(int result)
@@ -47,6 +57,9 @@ static bool is_full(int result)
 
 static void free_removal(struct removal *removal)
 {
+	snapshot_unlock(&removal->lock);
+	if (removal->folder >= 0)
+		(void)close(removal->folder);
 	free(removal->name);
 	free(removal->path);
 	free(removal);
@@ -68,11 +81,12 @@ static void fail_removal(struct removal *removal, int number, const struct error
 static void succeed(struct removal *removal)
 {
 	struct call *call = removal->call;
-	json_t *answer =
-		json_pack("{s:s, s:b, s:b}", "name", removal->name, "removed", 1, "files_removed", (int)removal->files);
+	json_t *answer = json_pack("{s:s, s:b, s:b, s:s?}", "name", removal->name, "removed", 1, "files_removed",
+				   (int)(removal->files && !removal->is_kept), "files_kept",
+				   removal->is_kept ? removal->detail.text : NULL);
 
 	log_info("snapshot removed", log_text("snapshot", removal->name), log_text("path", removal->path),
-		 log_text("files", removal->files ? "removed" : "kept"));
+		 log_text("files", removal->files && !removal->is_kept ? "removed" : "kept"));
 	free_removal(removal);
 	if (call)
 		call_reply(call, answer);
@@ -84,8 +98,23 @@ static void succeed(struct removal *removal)
 static int remove_files(void *opaque)
 {
 	struct removal *removal = opaque;
+	cleanup_close int opened = -1;
+	int folder = removal->folder;
+	struct stat status;
 
-	return publish_remove(AT_FDCWD, removal->path, &snapshot_folder_form, &removal->detail);
+	/* Of a snapshot that could not be read, the folder may still be there. */
+	if (folder < 0) {
+		folder = opened = open(removal->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (opened < 0)
+			return -errno;
+		if (removal->inode && (fstat(folder, &status) || status.st_ino != removal->inode)) {
+			error_detail_set(&removal->detail, "%.150s is another folder by now", removal->path);
+			return -ESTALE;
+		}
+	} else {
+		removal->is_moved = fstat(folder, &status) == 0 && status.st_nlink > 0;
+	}
+	return publish_remove_held(removal->path, folder, &snapshot_folder_form, &removal->detail);
 }
 
 static void save_again(struct removal *removal);
@@ -130,8 +159,11 @@ static void on_files_removed(void *opaque, int result)
 {
 	struct removal *removal = opaque;
 
-	/* Somebody else has removed them: that is what was wanted. */
-	if (result && result != -ENOENT)
+	/* Where somebody else has removed them, that is what was wanted; where they have moved, they are not ours to look for. */
+	removal->is_kept = result == -ESTALE || (result == -ENOENT && removal->is_moved);
+	if (removal->is_kept && result == -ENOENT)
+		error_detail_set(&removal->detail, "the folder is not at %.150s any more", removal->path);
+	if (result && result != -ENOENT && !removal->is_kept)
 		fail_removal(removal, result, &removal->detail);
 	else if (removal->files_first)
 		save_again(removal);
@@ -219,14 +251,62 @@ static struct removal *removal_new(struct call *call, const struct catalog_entry
 
 	removal->server = call->server;
 	removal->call = call;
+	removal->folder = -1;
+	if (catalog_entry_folder(entry)->fd >= 0)
+		removal->folder = fcntl(catalog_entry_folder(entry)->fd, F_DUPFD_CLOEXEC, 0);
+	else if (catalog_entry_line(entry)->is_known)
+		removal->inode = catalog_entry_line(entry)->inode;
 	removal->name = strdup(catalog_entry_name(entry));
 	removal->path = strdup(catalog_entry_path(entry));
 	removal->files = param_bool(call->params, "files");
-	if (!removal->name || !removal->path) {
+	if (!removal->name || !removal->path || (catalog_entry_folder(entry)->fd >= 0 && removal->folder < 0)) {
 		free_removal(removal);
 		return NULL;
 	}
 	return removal;
+}
+
+/* Another name of the same folder, or of the same path where it cannot be read; NULL: there is none. */
+static const char *other_name(const struct catalog *catalog, const struct catalog_entry *entry)
+{
+	const struct catalog_folder *folder = catalog_entry_folder(entry);
+	size_t i;
+
+	for (i = 0; i < catalog_count(catalog); i++) {
+		const struct catalog_entry *other = catalog_at(catalog, i);
+		const struct catalog_folder *others = catalog_entry_folder(other);
+
+		if (other == entry)
+			continue;
+		if (strcmp(catalog_entry_path(other), catalog_entry_path(entry)) == 0 ||
+		    (folder->fd >= 0 && others->fd >= 0 && folder->device == others->device &&
+		     folder->inode == others->inode))
+			return catalog_entry_name(other);
+	}
+
+	return NULL;
+}
+
+/* What can be said at once; locks it. Returns 0, or an errno with error filled. */
+static int check_removal(struct removal *removal, struct catalog *catalog, const struct catalog_entry *entry,
+			 struct rpc_error *error)
+{
+	struct snapshot_locks *locks = snapshots_locks(removal->server->snapshots);
+	const struct catalog_folder *folder = catalog_entry_folder(entry);
+	const char *other = removal->files ? other_name(catalog, entry) : NULL;
+	int failed;
+
+	if (other)
+		return rpc_error_set(error, RPC_FAILED_PRECONDITION,
+				     "%s is the folder of the snapshot %s, too: remove one of them without files first",
+				     removal->path, other);
+	/* Those who wait for it to be free wait together. */
+	if (catalog_entry_is_being_removed(entry))
+		return 0;
+	failed = snapshot_lock_name(locks, &removal->lock, removal->name, "removed", error);
+	if (!failed && folder->fd >= 0 && !other_name(catalog, entry))
+		failed = snapshot_lock_folder(locks, &removal->lock, folder, "removed", error);
+	return failed;
 }
 
 void method_snapshot_remove(struct call *call)
@@ -248,6 +328,13 @@ void method_snapshot_remove(struct call *call)
 	removal = removal_new(call, entry);
 	if (!removal) {
 		call_reply(call, NULL);
+		return;
+	}
+
+	if (check_removal(removal, catalog, entry, &error)) {
+		free_removal(removal);
+		rpc_error_add_field(&error, "name");
+		call_fail(call, &error);
 		return;
 	}
 

@@ -5,8 +5,12 @@
  *	begin    file thread   a temporary folder with empty files beside where the snapshot will be
  *	write    worker        pauses the VM, writes them, lets it go on
  *	load     loader        reads back what the worker wrote: a worker that lies publishes nothing
- *	commit   file thread   its images looked at; fsync, rename: the name appears, or stands for what it stood for
+ *	intend   file thread   for a snapshot with a name: its images looked at, and in the catalog's file what is about to be
+ *	commit   file thread   fsync, rename: the name appears, or stands for what it stood for
  *	record   catalog       for a snapshot with a name
+ *
+ * A daemon that is killed on the way finds from the catalog's file which of the two snapshots the name has. The name, and a folder
+ * that is replaced, are locked from the beginning to the end.
  *
  * A call that fails or is abandoned before the commit leaves nothing behind, and a VM that it paused goes on; from the commit on the
  * snapshot stands, and the answer alone is lost.
@@ -50,6 +54,8 @@ struct taking {
 	bool is_open;     /* the publication has begun and not ended */
 	bool stands;      /* it was published */
 	struct undo undo; /* of the pause that it left the VM in */
+	struct snapshot_lock lock;
+	bool intended; /* the catalog knows what is about to take the name */
 	struct message_snapshot_done times;
 	struct snapshot_load *load;    /* the files are being read back; else NULL */
 	struct snapshot_loaded loaded; /* descriptors -1 where it does not own them */
@@ -68,6 +74,9 @@ static void free_taking(struct taking *taking)
 	if (taking->devices)
 		devices_release(taking->devices);
 	json_decref(taking->memory);
+	if (taking->intended)
+		catalog_forget_intention(snapshots_catalog(taking->server->snapshots), taking->name);
+	snapshot_unlock(&taking->lock);
 	snapshot_loaded_close(&taking->loaded);
 	free(taking->name);
 	free(taking->path);
@@ -120,7 +129,11 @@ static void give_up(struct taking *taking)
 
 static void fail_file(struct taking *taking, int number)
 {
-	(void)rpc_error_set_errno(&taking->error, DEED_PUBLISH, number, taking->detail.text);
+	/* What it was to replace has changed meanwhile. */
+	if (number == -ESTALE || (number == -EEXIST && taking->overwrite))
+		(void)rpc_error_set(&taking->error, RPC_ABORTED, "%s", taking->detail.text);
+	else
+		(void)rpc_error_set_errno(&taking->error, DEED_PUBLISH, number, taking->detail.text);
 	(void)snprintf(taking->error.field, sizeof(taking->error.field), "%s", taking->name ? "name" : "path");
 	give_up(taking);
 }
@@ -162,7 +175,10 @@ static json_t *phases_json(const struct taking *taking)
 
 static json_t *answer_json(const struct taking *taking, const struct call *call)
 {
-	cleanup_json json_t *record = snapshot_to_json(taking->name, taking->path, &taking->loaded.summary, NULL);
+	const struct catalog_entry *entry =
+		taking->name ? catalog_find_any(snapshots_catalog(taking->server->snapshots), taking->name) : NULL;
+	cleanup_json json_t *record =
+		snapshot_to_json(taking->name, taking->path, entry, &taking->loaded.summary, NULL);
 	const struct guest *vm = guest_find(taking->server, taking->vm);
 	uint64_t total_us = (monotonic_ns() - call->received_ns) / NANOSECONDS_PER_US;
 	json_t *more =
@@ -206,14 +222,19 @@ static void on_saved(void *opaque, int result, const struct error_detail *detail
 
 static void record(struct taking *taking)
 {
-	const struct catalog_registration registration =
-		snapshot_loaded_registration(&taking->loaded, taking->name, taking->path, taking->memory);
 	struct snapshots *snapshots = taking->server->snapshots;
-	int error =
-		catalog_register(snapshots_catalog(snapshots), &registration, taking->overwrite, NULL, &taking->detail);
+	struct catalog *catalog = snapshots_catalog(snapshots);
+	struct catalog_registration registration =
+		snapshot_loaded_registration(&taking->loaded, taking->name, taking->path, taking->memory);
+	const struct catalog_line *intention = catalog_intention(catalog, taking->name);
+	int error;
 
+	registration.id = intention ? intention->id : NULL;
+	error = catalog_register(catalog, &registration, taking->overwrite, NULL, &taking->detail);
 	if (!error) {
 		snapshot_loaded_forget(&taking->loaded);
+		catalog_forget_intention(catalog, taking->name);
+		taking->intended = false;
 		event_bus_publish(&taking->server->events, EVENT_SNAPSHOT,
 				  json_pack("{s:s, s:s, s:s}", "event", "registered", "name", taking->name, "path",
 					    taking->path));
@@ -229,12 +250,7 @@ static void record(struct taking *taking)
 static int commit(void *opaque)
 {
 	struct taking *taking = opaque;
-	int failed = taking->name ? devices_remember(taking->devices, &taking->memory, &taking->error) : 0;
 
-	if (failed) {
-		publication_abort(&taking->publication);
-		return failed;
-	}
 	return publication_commit(&taking->publication, &taking->detail);
 }
 
@@ -245,14 +261,71 @@ static void on_committed(void *opaque, int result)
 	taking->is_open = false;
 	taking->stands = result == 0;
 	taking->publish_ns += monotonic_ns() - taking->began_ns;
-	if (taking->error.code != RPC_OK)
-		give_up(taking);
-	else if (result)
+	if (result)
 		fail_file(taking, result);
 	else if (taking->name)
 		record(taking);
 	else
 		succeed(taking);
+}
+
+static void begin_commit(struct taking *taking)
+{
+	int failed;
+
+	if (!taking->call) {
+		give_up(taking);
+		return;
+	}
+	failed = file_thread_submit(taking->server->files, commit, on_committed, taking);
+	if (failed)
+		fail_file(taking, failed);
+}
+
+/* ---- intend ---- */
+
+static void on_intended(void *opaque, int result, const struct error_detail *detail)
+{
+	struct taking *taking = opaque;
+
+	if (result) {
+		taking->detail = *detail;
+		fail_file(taking, result);
+		return;
+	}
+	begin_commit(taking);
+}
+
+/* On the file thread. */
+static int remember(void *opaque)
+{
+	struct taking *taking = opaque;
+
+	return devices_remember(taking->devices, &taking->memory, &taking->error);
+}
+
+static void on_remembered(void *opaque, int result)
+{
+	struct taking *taking = opaque;
+	struct snapshots *snapshots = taking->server->snapshots;
+	const struct catalog_line line = { .name = taking->name,
+					   .path = taking->path,
+					   .devices = taking->memory,
+					   .is_known = true,
+					   .state_crc64 = taking->loaded.summary.state_crc64,
+					   .inode = taking->loaded.folder.inode };
+	int failed;
+
+	if (result || !taking->call) {
+		give_up(taking);
+		return;
+	}
+	failed = catalog_intend(snapshots_catalog(snapshots), &line, &taking->detail);
+	taking->intended = failed == 0;
+	if (!failed)
+		failed = snapshots_save(snapshots, on_intended, taking);
+	if (failed)
+		fail_file(taking, failed);
 }
 
 /* ---- load ---- */
@@ -283,7 +356,11 @@ static void on_loaded(void *opaque, const struct rpc_error *problem, struct snap
 		return;
 	}
 	taking->began_ns = monotonic_ns();
-	failed = file_thread_submit(taking->server->files, commit, on_committed, taking);
+	if (!taking->name) {
+		begin_commit(taking);
+		return;
+	}
+	failed = file_thread_submit(taking->server->files, remember, on_remembered, taking);
 	if (failed)
 		fail_file(taking, failed);
 }
@@ -342,6 +419,34 @@ static int begin(void *opaque)
 	return failed;
 }
 
+/* Lock the folder that will be replaced, unless it is one that has another name. Returns 0, or an errno with taking->error filled. */
+static int lock_replaced(struct taking *taking)
+{
+	struct snapshots *snapshots = taking->server->snapshots;
+	const struct catalog_folder folder = { .fd = -1,
+					       .device = taking->publication.replaced_device,
+					       .inode = taking->publication.replaced_inode };
+	const struct catalog_entry *entry = NULL;
+	int failed = 0;
+
+	if (!taking->publication.replaces)
+		return 0;
+	while (!failed &&
+	       (entry = catalog_find_folder(snapshots_catalog(snapshots), folder.device, folder.inode, entry)) != NULL)
+		if (catalog_entry_name(entry) &&
+		    (!taking->name || strcmp(catalog_entry_name(entry), taking->name) != 0))
+			failed =
+				rpc_error_set(&taking->error, RPC_FAILED_PRECONDITION,
+					      "%s is the folder of the snapshot %s: give that name, or remove it first",
+					      taking->path, catalog_entry_name(entry));
+	if (!failed)
+		failed = snapshot_lock_folder(snapshots_locks(snapshots), &taking->lock, &folder, "replaced",
+					      &taking->error);
+	if (failed)
+		rpc_error_add_field(&taking->error, taking->name ? "name" : "path");
+	return failed;
+}
+
 static void on_begun(void *opaque, int result)
 {
 	struct taking *taking = opaque;
@@ -352,7 +457,7 @@ static void on_begun(void *opaque, int result)
 	taking->is_open = result == 0;
 	if (result) {
 		fail_file(taking, result);
-	} else if (!taking->call) {
+	} else if (!taking->call || lock_replaced(taking)) {
 		give_up(taking);
 	} else if (!vm) {
 		(void)rpc_error_set(&taking->error, RPC_NOT_FOUND, "%s has ended meanwhile", taking->vm);
@@ -389,6 +494,20 @@ static int check_drives(struct call *call, const struct guest *vm)
 	return failed;
 }
 
+/* The entry of this path, whose files cannot be read: its folder may come back. NULL: there is none. */
+static const struct catalog_entry *unavailable_at(const struct catalog *catalog, const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < catalog_count(catalog); i++) {
+		const struct catalog_entry *entry = catalog_at(catalog, i);
+
+		if (catalog_entry_status(entry) != CATALOG_AVAILABLE && strcmp(catalog_entry_path(entry), path) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
 /* What can be said at once. Returns 0, or an errno when the call was answered. */
 static int check(struct call *call, const char *name, bool overwrite)
 {
@@ -397,8 +516,18 @@ static int check(struct call *call, const char *name, bool overwrite)
 	struct rpc_error error = RPC_ERROR_INIT;
 	int failed;
 
+	if (!name)
+		entry = unavailable_at(catalog, param_string(call->params, "path"));
 	if (!entry)
 		return 0;
+	if (!name) {
+		failed = rpc_error_set(&error, RPC_FAILED_PRECONDITION,
+				       "%s is the folder of the snapshot %s: give that name, or remove it first",
+				       catalog_entry_path(entry), catalog_entry_name(entry));
+		rpc_error_add_field(&error, "path");
+		call_fail(call, &error);
+		return failed;
+	}
 	if (catalog_entry_is_being_removed(entry))
 		failed = rpc_error_set(&error, RPC_SNAPSHOT_IN_USE, "the snapshot %s is being removed", name);
 	else if (!overwrite)
@@ -460,6 +589,12 @@ void method_vm_snapshot(struct call *call)
 	}
 
 	call_on_abandon(call, on_abandoned, taking);
+	if (taking->name && snapshot_lock_name(snapshots_locks(call->server->snapshots), &taking->lock, taking->name,
+					       "replaced", &taking->error)) {
+		rpc_error_add_field(&taking->error, "name");
+		finish_failed(taking);
+		return;
+	}
 	taking->began_ns = monotonic_ns();
 	failed = file_thread_submit(call->server->files, begin, on_begun, taking);
 	if (failed)

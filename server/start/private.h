@@ -25,7 +25,7 @@ struct start {
 	struct pool_kernel wanted_kernel;
 	struct devices_taps taps; /* until the devices have them */
 	struct devices *devices;
-	char *path;             /* of a snapshot */
+	char *path;             /* of a snapshot; or, while one of the catalog is tried, its id */
 	int image;              /* our own; -1: none */
 	struct rpc_error error; /* what a step on the file thread failed with */
 };

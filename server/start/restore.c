@@ -10,6 +10,7 @@
 #include "server/cleanup.h"
 #include "server/devices/record.h"
 #include "server/server.h"
+#include "server/snapshot_tries.h"
 #include "server/snapshots.h"
 #include "server/start/private.h"
 #include "server/start/start.h"
@@ -55,6 +56,29 @@ static void start_from(struct start *start, struct catalog_entry *entry)
 		start_with_devices(start, record, images);
 }
 
+/*
+ * The entry that holds the folder that was read by its path: one that has a name before one that has none. Returns 0 with the entry
+ * or NULL, or an errno with error filled.
+ */
+static int find_same(struct start *start, const struct snapshot_loaded *loaded, struct catalog_entry **ret_entry,
+		     struct rpc_error *error)
+{
+	const struct catalog *catalog = snapshots_catalog(start->server->snapshots);
+	struct catalog_entry *entry = catalog_find_folder(catalog, loaded->folder.device, loaded->folder.inode, NULL);
+
+	*ret_entry = entry;
+	if (!entry)
+		return 0;
+	if (catalog_entry_summary(entry)->state_crc64 != loaded->summary.state_crc64)
+		return rpc_error_set(error, RPC_SNAPSHOT_DAMAGED,
+				     "the files in %s are not those of the snapshot %s, which it is", start->path,
+				     snapshot_text(entry));
+	if (catalog_entry_is_being_removed(entry))
+		return rpc_error_set(error, RPC_ABORTED, "%s is the snapshot %s, which is being removed", start->path,
+				     snapshot_text(entry));
+	return 0;
+}
+
 static void on_loaded(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded)
 {
 	struct rpc_error problem = RPC_ERROR_INIT;
@@ -70,6 +94,17 @@ static void on_loaded(void *opaque, const struct rpc_error *error, struct snapsh
 		start_fail(start, &problem);
 		return;
 	}
+	if (find_same(start, loaded, &entry, &problem)) {
+		snapshot_loaded_close(loaded);
+		rpc_error_add_field(&problem, "snapshot_path");
+		start_fail(start, &problem);
+		return;
+	}
+	if (entry) {
+		snapshot_loaded_close(loaded);
+		start_from(start, entry);
+		return;
+	}
 
 	registration = snapshot_loaded_registration(loaded, NULL, start->path, NULL);
 	if (catalog_register(snapshots_catalog(start->server->snapshots), &registration, false, &entry, &detail)) {
@@ -79,6 +114,35 @@ static void on_loaded(void *opaque, const struct rpc_error *error, struct snapsh
 		return;
 	}
 	start_from(start, entry);
+}
+
+/* An entry that was not available has been tried. */
+static void on_tried(void *opaque, const struct rpc_error *error, struct snapshot_loaded *loaded)
+{
+	struct rpc_error problem = RPC_ERROR_INIT;
+	struct start *start = opaque;
+	struct catalog_entry *entry;
+
+	start->load = NULL;
+	entry = snapshot_tried(start->server, param_string(start->params, "snapshot"), start->path, error, loaded,
+			       &problem);
+	if (entry) {
+		start_from(start, entry);
+		return;
+	}
+	rpc_error_add_field(&problem, "snapshot");
+	start_fail(start, &problem);
+}
+
+static void try_entry(struct start *start, const struct catalog_entry *entry)
+{
+	const struct snapshot_load_options options = {
+		.folder = AT_FDCWD, .path = catalog_entry_path(entry), .known = true, .opaque = start, .done = on_tried
+	};
+
+	start->path = strdup(catalog_entry_id(entry));
+	if (!start->path || snapshot_load_begin(start->server, &options, &start->load))
+		start_fail_memory(start);
 }
 
 static void restore_path(struct start *start, const char *path)
@@ -111,8 +175,10 @@ void start_restore(struct call *call)
 	start = start_new(call);
 	if (!start)
 		return;
-	if (entry)
+	if (entry && catalog_entry_status(entry) == CATALOG_AVAILABLE)
 		start_from(start, entry);
+	else if (entry)
+		try_entry(start, entry);
 	else
 		restore_path(start, param_string(call->params, "snapshot_path"));
 }

@@ -240,7 +240,7 @@ DAEMON_TEST(snapshot_methods, removal_without_files_keeps_them)
 	json_decref(callf(client, "snapshot.register", "{\"name\": \"again\", \"path\": \"%s\"}", path));
 }
 
-DAEMON_TEST(snapshot_methods, the_catalog_outlives_the_daemon_and_leaves_out_what_is_damaged)
+DAEMON_TEST(snapshot_methods, the_catalog_outlives_the_daemon_and_tells_what_is_damaged)
 {
 	char clone[VM_ID_TEXT], path[200];
 	json_t *result;
@@ -257,7 +257,9 @@ DAEMON_TEST(snapshot_methods, the_catalog_outlives_the_daemon_and_leaves_out_wha
 	daemon_start_again(&daemon_under_test);
 	client = daemon_connect(&daemon_under_test);
 	result = client_call(client, "snapshot.list", NULL);
-	cr_expect_eq(json_array_size(at(result, "snapshots")), 1);
+	cr_expect_eq(json_array_size(at(result, "snapshots")), 2);
+	cr_expect_str_eq(text_at(result, "snapshots.0.state"), "unavailable");
+	cr_expect_str_eq(text_at(result, "snapshots.1.state"), "available");
 	json_decref(result);
 	cr_expect_eq(daemon_count_log(&daemon_under_test, "snapshot not loaded"), 1);
 	vm_restore(client, "good", clone);

@@ -55,6 +55,7 @@ static struct catalog_registration sample(const char *name, const char *path)
 		.path = path,
 		.memory = memfd_create("memory", MFD_CLOEXEC),
 		.state = memfd_create("state", MFD_CLOEXEC),
+		.folder = { .fd = -1 },
 		.summary = { .shape = { .vcpus = 2, .memory_size = 1 << 20 }, .state_crc64 = 7, .chunk_count = 1 },
 	};
 }
@@ -269,19 +270,31 @@ Test(catalog, an_anonymous_one_lives_by_its_holders)
 	cr_assert_str_eq(gone, "/tmp/anonymous /tmp/anonymous ");
 }
 
-static int collect(void *opaque, const char *name, const char *path, json_t *devices)
+static void collect_line(char list[static LIST_SIZE], const struct catalog_line *line)
+{
+	append(list, line->path);
+	if (line->devices) {
+		append(list, "+");
+		append(list, json_string_value(json_object_get(line->devices, "kind")));
+	}
+	if (line->is_known)
+		append(list, line->state_crc64 == 7 ? "#7" : "#");
+}
+
+static int collect(void *opaque, const struct catalog_line *line, const struct catalog_line *next)
 {
 	char *list = opaque;
 
-	append(list, name);
+	append(list, line ? line->name : next->name);
 	append(list, "=");
-	append(list, path);
-	if (devices) {
-		append(list, "+");
-		append(list, json_string_value(json_object_get(devices, "kind")));
+	if (line)
+		collect_line(list, line);
+	if (next) {
+		append(list, "->");
+		collect_line(list, next);
 	}
 	append(list, ";");
-	return strcmp(name, "stop") == 0 ? -ECANCELED : 0;
+	return line && strcmp(line->name, "stop") == 0 ? -ECANCELED : 0;
 }
 
 Test(catalog, text_there_and_back)
@@ -310,7 +323,7 @@ Test(catalog, text_there_and_back)
 	cr_assert_eq(catalog_to_text(catalog, &text, &size), 0);
 	cr_assert_eq(text[size - 1], '\n');
 	cr_assert_eq(catalog_from_text(text, size, collect, list, &detail), 0, "%s", detail.text);
-	cr_assert_str_eq(list, "a=/snapshots/it;b=/snap\"shots/\xc3\xa4;c=/c+disks;");
+	cr_assert_str_eq(list, "a=/snapshots/it#7;b=/snap\"shots/\xc3\xa4#7;c=/c+disks#7;");
 	free(text);
 }
 
@@ -323,7 +336,7 @@ Test(catalog, bad_texts)
 		{ "", "line 1" },
 		{ "[]", "must be an object" },
 		{ "{}", "format: missing" },
-		{ "{\"format\": 2, \"snapshots\": []}", "format: must be from 1 to 1" },
+		{ "{\"format\": 3, \"snapshots\": []}", "format: must be from 1 to 2" },
 		{ "{\"format\": 1}", "must have a format and snapshots" },
 		{ "{\"format\": 1, \"snapshots\": {}}", "snapshots: must be an array" },
 		{ "{\"format\": 1, \"snapshots\": [], \"x\": 1}", "nothing else" },
@@ -334,7 +347,11 @@ Test(catalog, bad_texts)
 		  "snapshots[0].name: must be a string" },
 		{ "{\"format\": 1, \"snapshots\": [{\"name\": \"../a\", \"path\": \"/\"}]}", "name that is none" },
 		{ "{\"format\": 1, \"snapshots\": [{\"name\": \"a\", \"path\": \"b\"}]}", "not absolute" },
-		{ "{\"format\": 1, \"snapshots\": [{\"name\": \"a\", \"path\": \"/\", \"x\": 1}]}", "nothing else" },
+		{ "{\"format\": 1, \"snapshots\": [{\"name\": \"a\", \"path\": \"/\", \"x\": 1}]}", "not known" },
+		{ "{\"format\": 2, \"snapshots\": [{\"name\": \"a\", \"path\": \"/\", \"id\": \"x\"}]}", "has an id" },
+		{ "{\"format\": 2, \"snapshots\": [{\"name\": \"a\", \"path\": \"/\", \"inode\": 1}]}", "or neither" },
+		{ "{\"format\": 2, \"snapshots\": [{\"name\": \"a\", \"next\": {\"path\": \"/\"}}]}",
+		  "next: must have state_crc64" },
 		{ "{\"format\": 1, \"snapshots\": [{\"name\": \"a\", \"path\": \"/\", \"devices\": 1}]}",
 		  "devices that are no object" },
 		{ "{\"format\": 1, \"snapshots\": []} x", "line 1" },
@@ -358,4 +375,152 @@ Test(catalog, a_visit_can_stop)
 
 	cr_assert_eq(catalog_from_text(text, strlen(text), collect, list, &detail), -ECANCELED);
 	cr_assert_str_eq(list, "stop=/1;");
+}
+
+/* ---- names and objects ---- */
+
+static struct catalog_registration in_folder(const char *name, const char *path, uint64_t inode)
+{
+	struct catalog_registration registration = sample(name, path);
+
+	registration.folder = (struct catalog_folder){ .fd = memfd_create("folder", MFD_CLOEXEC), 1, inode };
+	return registration;
+}
+
+static struct catalog_line line_of(const char *name, uint64_t crc)
+{
+	return (struct catalog_line){ .name = name, .path = "/p", .is_known = true, .state_crc64 = crc, .inode = 5 };
+}
+
+Test(catalog, every_snapshot_has_an_id_of_its_own)
+{
+	const char *one = catalog_entry_id(add("one"));
+
+	cr_assert_eq(strlen(one), CATALOG_ID_SIZE - 1);
+	cr_assert_str_neq(one, catalog_entry_id(add("two")));
+}
+
+Test(catalog, a_folder_is_found_whatever_it_is_called)
+{
+	struct catalog_registration registration = in_folder("one", "/p", 5);
+	struct catalog_entry *one, *two;
+
+	cr_assert_eq(catalog_register(catalog, &registration, false, &one, &detail), 0);
+	registration = in_folder("two", "/q", 6);
+	cr_assert_eq(catalog_register(catalog, &registration, false, &two, &detail), 0);
+	cr_assert_eq(catalog_find_folder(catalog, 1, 5, NULL), one);
+	cr_assert_eq(catalog_find_folder(catalog, 1, 6, NULL), two);
+	cr_assert_null(catalog_find_folder(catalog, 2, 5, NULL), "another device");
+	cr_assert_null(catalog_find_folder(catalog, 1, 5, one));
+
+	/* As catalogs had them once: two names of one folder, both of which stay. */
+	registration = in_folder("three", "/p", 5);
+	cr_assert_eq(catalog_register(catalog, &registration, false, &two, &detail), 0);
+	cr_assert_eq(catalog_find_folder(catalog, 1, 5, one), two);
+	cr_assert_null(catalog_find_folder(catalog, 1, 5, two));
+}
+
+Test(catalog, one_without_a_name_keeps_its_holders_when_it_gets_one)
+{
+	struct catalog_registration registration = in_folder(NULL, "/p", 5);
+	struct catalog_entry *entry, *named;
+
+	cr_assert_eq(catalog_register(catalog, &registration, false, &entry, &detail), 0);
+	cr_assert_eq(catalog_hold(entry, 1), 0);
+	registration = in_folder("one", "/link/p", 5);
+	cr_assert_eq(catalog_register(catalog, &registration, false, &named, &detail), 0);
+	cr_assert_eq(named, entry);
+	cr_assert_eq(catalog_find(catalog, "one"), entry);
+	cr_assert_not(is_open(registration.memory), "the first's descriptors stay, the second's do not");
+	cr_assert_eq(catalog_remove(catalog, entry, false), -EBUSY);
+	cr_assert_eq(catalog_release(catalog, entry, 1), 0);
+	cr_assert_eq(catalog_find(catalog, "one"), entry);
+	cr_assert_eq(catalog_remove(catalog, entry, false), 0);
+}
+
+Test(catalog, what_cannot_be_read_stays_and_comes_back)
+{
+	const struct catalog_line line = line_of("one", 7);
+	struct catalog_registration files = in_folder("one", "/p", 5);
+	struct catalog_entry *entry, *revived;
+	size_t size;
+	char *text, list[LIST_SIZE] = "";
+
+	cr_assert_eq(catalog_add_line(catalog, &line, &detail), 0);
+	entry = catalog_find(catalog, "one");
+	cr_assert_eq(catalog_entry_status(entry), CATALOG_LOADING);
+	cr_assert_not(catalog_entry_is_complete(entry));
+	catalog_mark_unavailable(entry, "not mounted");
+	cr_assert_eq(catalog_entry_status(entry), CATALOG_UNAVAILABLE);
+	cr_assert_str_eq(catalog_entry_reason(entry), "not mounted");
+	cr_assert_eq(catalog_to_text(catalog, &text, &size), 0);
+	cr_assert_eq(catalog_from_text(text, size, collect, list, &detail), 0, "%s", detail.text);
+	cr_assert_str_eq(list, "one=/p#7;");
+	free(text);
+
+	files.summary.state_crc64 = 8;
+	cr_assert_eq(catalog_revive(catalog, entry, &files, &revived, &detail), -ESTALE);
+	cr_assert(strstr(detail.text, "another snapshot"), "%s", detail.text);
+	files.summary.state_crc64 = 7;
+	cr_assert_eq(catalog_revive(catalog, entry, &files, &revived, &detail), 0);
+	cr_assert_eq(revived, entry);
+	cr_assert_eq(catalog_entry_status(entry), CATALOG_AVAILABLE);
+	cr_assert_null(catalog_entry_reason(entry));
+
+	/* Its folder moves away and back: it holds it still. */
+	catalog_mark_unavailable(entry, "moved");
+	cr_assert_eq(catalog_hold(entry, 1), 0);
+	files = in_folder("one", "/p", 5);
+	cr_assert_eq(catalog_revive(catalog, entry, &files, &revived, &detail), 0);
+	cr_assert_eq(revived, entry);
+	cr_assert_not(is_open(files.memory));
+
+	/* It is copied back: another folder, the same snapshot. */
+	catalog_mark_unavailable(entry, "moved");
+	files = in_folder("one", "/p", 6);
+	cr_assert_eq(catalog_revive(catalog, entry, &files, &revived, &detail), 0);
+	cr_assert_neq(revived, entry);
+	cr_assert_str_eq(catalog_entry_id(revived), catalog_entry_id(entry));
+	cr_assert_eq(catalog_find(catalog, "one"), revived);
+	cr_assert_eq(catalog_release(catalog, entry, 1), 0);
+	cr_assert_str_eq(gone, "one ");
+}
+
+Test(catalog, what_is_about_to_take_a_name_is_in_the_text)
+{
+	const struct catalog_line first = line_of("one", 8), second = line_of("two", 7);
+	char list[LIST_SIZE] = "";
+	size_t size;
+	char *text;
+
+	(void)add("one");
+	cr_assert_eq(catalog_intend(catalog, &first, &detail), 0);
+	cr_assert_eq(catalog_intend(catalog, &second, &detail), 0);
+	cr_assert_eq(catalog_count(catalog), 1);
+	cr_assert_null(catalog_find_any(catalog, "two"));
+	cr_assert_eq(catalog_intention(catalog, "two")->inode, 5);
+	cr_assert_eq(catalog_to_text(catalog, &text, &size), 0);
+	cr_assert_eq(catalog_from_text(text, size, collect, list, &detail), 0, "%s\n%s", detail.text, text);
+	cr_assert_str_eq(list, "one=/snapshots/it#7->/p#;two=->/p#7;");
+	free(text);
+
+	catalog_forget_intention(catalog, "one");
+	catalog_forget_intention(catalog, "two");
+	cr_assert_null(catalog_intention(catalog, "one"));
+	cr_assert_eq(catalog_to_text(catalog, &text, &size), 0);
+	list[0] = '\0';
+	cr_assert_eq(catalog_from_text(text, size, collect, list, &detail), 0);
+	cr_assert_str_eq(list, "one=/snapshots/it#7;");
+	free(text);
+}
+
+Test(catalog, a_text_of_format_1_is_taken_over)
+{
+	static const char text[] = "{\n\t\"format\": 1,\n\t\"snapshots\": [\n\t\t{\n\t\t\t\"name\": \"a\",\n"
+				   "\t\t\t\"path\": \"/one\",\n\t\t\t\"devices\": {\"kind\": \"disks\"}\n\t\t},\n"
+				   "\t\t{\n\t\t\t\"name\": \"b\",\n\t\t\t\"path\": \"/one\"\n\t\t}\n\t]\n}\n";
+	char list[LIST_SIZE] = "";
+
+	cr_assert_eq(catalog_from_text(text, strlen(text), collect, list, &detail), 0, "%s", detail.text);
+	cr_assert_str_eq(list, "a=/one+disks;b=/one;");
 }
