@@ -39,6 +39,7 @@ static const char *const level_names[] = { "debug", "info", "warning", "error" }
 
 static enum log_level configured_level = LOG_LEVEL_INFO;
 static enum log_format configured_format = LOG_FORMAT_AUTO;
+static char configured_instance[LOG_INSTANCE_MAX + 1]; /* "": none */
 static uint64_t dropped_line_count;
 static bool line_is_torn; /* a file that has become full took the beginning of a line */
 
@@ -249,6 +250,8 @@ size_t log_form_line(char *start, int64_t nanoseconds, enum log_format format, e
 	else
 		append_escaped(&line, message);
 
+	if (json && configured_instance[0])
+		append_text_field(&line, "instance", configured_instance);
 	append_fields(&line, fields);
 	if (dropped_lines)
 		append_number_field(&line, "dropped_lines", (int64_t)dropped_lines);
@@ -264,6 +267,11 @@ void log_configure(enum log_level level, enum log_format format)
 {
 	configured_level = level;
 	configured_format = format;
+}
+
+void log_identify(const char *instance)
+{
+	(void)snprintf(configured_instance, sizeof(configured_instance), "%s", instance);
 }
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields)

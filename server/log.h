@@ -65,6 +65,15 @@ static inline struct log_field log_errno(int error)
  */
 void log_configure(enum log_level level, enum log_format format);
 
+#define LOG_INSTANCE_MAX 63
+
+/*
+ * Say which start of the daemon the lines are of: those in JSON have it as "instance" from now on.
+ *
+ * instance  copied, LOG_INSTANCE_MAX bytes of it at most; "": none
+ */
+void log_identify(const char *instance);
+
 /*
  * Write one line, unless its level is below the configured one. Never blocks: a line that standard error cannot take
  * at once is dropped, and the next line that gets through counts the dropped ones in "dropped_lines".

@@ -154,6 +154,7 @@ static int identify(struct server *server, struct error_detail *detail)
 		return -EIO;
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		(void)snprintf(server->instance + 2 * i, 3, "%02x", bytes[i]);
+	log_identify(server->instance);
 
 	error = ids_open(server->config.state_dir, &server->ids, detail);
 	if (!error)
@@ -240,7 +241,7 @@ static void on_snapshots_loaded(struct server *server)
 
 	log_info("serving", log_text("path", config->socket_path),
 		 log_text("http_path", config->http_socket_path[0] ? config->http_socket_path : NULL),
-		 log_text("version", EMBER_VERSION), log_text("instance", server->instance));
+		 log_text("version", EMBER_VERSION));
 	error = notify_send("READY=1");
 	if (error)
 		log_warning("the service manager cannot be told", log_errno(error));

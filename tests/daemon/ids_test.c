@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,18 @@ static int64_t number_of(const char *vm)
 	return strtoll(vm + 3, NULL, 10);
 }
 
+/* Every line of the log says which start it is of. */
+static void expect_in_log(const char *instance)
+{
+	static const char *const messages[] = { "serving", "connection accepted" };
+	char text[128];
+
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		(void)snprintf(text, sizeof(text), "\"message\":\"%s\",\"instance\":\"%s\"", messages[i], instance);
+		daemon_wait_log(&daemon_under_test, text);
+	}
+}
+
 /* Boot some VMs under the eyes of a subscriber. */
 static void give(struct given *given, unsigned vms)
 {
@@ -35,6 +48,7 @@ static void give(struct given *given, unsigned vms)
 	*given = (struct given){ 0 };
 	(void)snprintf(given->instance, sizeof(given->instance), "%s", text_at(info, "instance"));
 	json_decref(info);
+	expect_in_log(given->instance);
 	raw_connect(&raw, daemon_under_test.socket_path);
 	json_decref(raw_call(&raw, "events.subscribe", "{\"kinds\": [\"vm\"]}"));
 	for (unsigned i = 0; i < vms; i++) {
