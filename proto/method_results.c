@@ -76,9 +76,9 @@
 	}
 
 /* What a snapshot's files say: null where they have not been read. */
-#define FIELD_MAYBE(field, kind, text)                                             \
-	{                                                                          \
-		.name = field, .type = kind, .nullable = true, .description = text \
+#define FIELD_MAYBE(field, kind, text)                                                   \
+	{                                                                                \
+		.name = (field), .type = (kind), .nullable = true, .description = (text) \
 	}
 
 #define FIELDS_SNAPSHOT                                                                                         \

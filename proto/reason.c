@@ -110,6 +110,7 @@ int rpc_error_set_like(struct rpc_error *error, const struct rpc_error *other, c
 #define PATHS     (BIT(DEED_OPEN_PATH) | BIT(DEED_LISTEN_PATH) | BIT(DEED_OPEN_SNAPSHOT) | BIT(DEED_PUBLISH))
 #define SNAPSHOTS (BIT(DEED_KNOWN_FILES) | BIT(DEED_LOAD_SNAPSHOT) | BIT(DEED_RESTORE))
 #define WRITES    (BIT(DEED_PUBLISH) | BIT(DEED_CAPTURE))
+#define FILES     (PATHS | BIT(DEED_CAPTURE)) /* PATHS and WRITES */
 #define KERNELS   (BIT(DEED_LOAD_KERNEL) | BIT(DEED_BOOT))
 
 static const struct rule {
@@ -152,8 +153,8 @@ static const struct rule {
 	/* what this host, or a file system of it, does not have */
 	{ EOPNOTSUPP, SNAPSHOTS, REASON_HOST_MISMATCH },
 	{ EOPNOTSUPP, KERNELS, REASON_KERNEL_UNUSABLE },
-	{ EOPNOTSUPP, PATHS | WRITES, REASON_FILE_SYSTEM_LACKS },
-	{ ENOSYS, PATHS | WRITES, REASON_FILE_SYSTEM_LACKS },
+	{ EOPNOTSUPP, FILES, REASON_FILE_SYSTEM_LACKS },
+	{ ENOSYS, FILES, REASON_FILE_SYSTEM_LACKS },
 
 	/* sizes and resources */
 	{ EFBIG, BIT(DEED_KNOWN_FILES), REASON_SNAPSHOT_DAMAGED },
