@@ -70,7 +70,7 @@ static void write_config(const struct daemon *daemon)
 		"{\"socket\": \"%s\", \"http_socket\": \"%s\", \"state_dir\": \"%s\", \"socket_mode\": \"0666\",\n"
 		" \"log\": {\"level\": \"debug\", \"format\": \"json\"}, \"drain_timeout_ms\": 0,\n"
 		" \"pool\": {\"shapes\": [{\"vcpus\": 1, \"memory_mib\": 8, \"min\": 1, \"max\": 8}],\n"
-		"  \"reply_timeout_ms\": 10000, \"stop_grace_ms\": 2000}}\n",
+		"  \"reply_timeout_ms\": 30000, \"stop_grace_ms\": 2000}}\n",
 		daemon->socket_path, daemon->http_path, daemon->state_dir);
 	if (fclose(file) != 0)
 		give_up(daemon->config_path);

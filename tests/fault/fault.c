@@ -214,7 +214,7 @@ static bool try_step(struct job *job, const struct site *site, int error)
 	daemon_arm(&job->daemon, site->key, error, job->options->calls);
 	script_run(job->script, step, false);
 	if (atomic_load(&job->daemon.page->failed) == 0)
-		(void)script_settle(job->script, false);
+		script_end_vms(job->script); /* the site may be on their way out */
 	failed = daemon_disarm(&job->daemon);
 	if (failed && is_of_removal(site))
 		daemon_remove_remainders(&job->daemon);

@@ -497,6 +497,14 @@ static void remove_nameless(struct script *script)
 	remove_kept(script);
 }
 
+void script_end_vms(struct script *script)
+{
+	if (!daemon_lives(script->daemon) || (!script->client && !connect_again(script)))
+		return;
+	for_each(script, "vm.list", "vms", "vm", "vm.kill");
+	(void)script_settle(script, false);
+}
+
 void script_tidy(struct script *script)
 {
 	if (!daemon_lives(script->daemon))

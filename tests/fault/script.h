@@ -43,6 +43,9 @@ unsigned int script_lost(const struct script *script);
 /* End and remove what the steps have left, and wait until the daemon is idle and as before. */
 void script_tidy(struct script *script);
 
+/* End the VMs that a step has left, and wait until the daemon is idle. */
+void script_end_vms(struct script *script);
+
 /* Wait until the daemon is idle, with as many warm workers as it is to have. */
 bool script_settle(struct script *script, bool as_before);
 
