@@ -64,42 +64,42 @@ const struct reason_info *reason_info(enum reason reason)
 	return &reasons[reason > REASON_NONE && reason < REASON_COUNT ? reason : REASON_FAILED];
 }
 
+__attribute__((format(printf, 5, 0))) static int set_with(struct rpc_error *error, enum rpc_code code,
+							  const char *reason, int64_t retry_after_ms,
+							  const char *format, va_list arguments)
+{
+	char message[RPC_MESSAGE_SIZE];
+	int number;
+
+	(void)vsnprintf(message, sizeof(message), format, arguments);
+	number = rpc_error_set(error, code, "%s", message);
+	if (error) {
+		error->reason = reason;
+		error->retry_after_ms = retry_after_ms;
+	}
+	return number;
+}
+
 int rpc_error_set_reason(struct rpc_error *error, enum reason reason, const char *format, ...)
 {
 	const struct reason_info *info = reason_info(reason);
-	char message[RPC_MESSAGE_SIZE];
 	va_list arguments;
 	int number;
 
 	va_start(arguments, format);
-	(void)vsnprintf(message, sizeof(message), format, arguments);
+	number = set_with(error, info->code, info->name, info->retry_ms, format, arguments);
 	va_end(arguments);
-	number = rpc_error_set(error, info->code, "%s", message);
-	if (error) {
-		error->reason = info->name;
-		error->retry_after_ms = info->retry_ms;
-	}
-
 	return number;
 }
 
 int rpc_error_set_like(struct rpc_error *error, const struct rpc_error *other, const char *format, ...)
 {
-	const char *reason = other->reason;
-	int64_t retry_after_ms = other->retry_after_ms;
-	char message[RPC_MESSAGE_SIZE];
 	va_list arguments;
 	int number;
 
 	va_start(arguments, format);
-	(void)vsnprintf(message, sizeof(message), format, arguments);
+	number = set_with(error, other->code, other->reason, other->retry_after_ms, format, arguments);
 	va_end(arguments);
-	number = rpc_error_set(error, other->code, "%s", message);
-	if (error) {
-		error->reason = reason;
-		error->retry_after_ms = retry_after_ms;
-	}
-
 	return number;
 }
 

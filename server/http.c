@@ -95,16 +95,22 @@ static void on_begun(void *opaque, struct call *call)
 
 static void on_answer(void *opaque, const json_t *result, const struct rpc_error *error, const struct undo *undo)
 {
+	cleanup_free char *text = result ? json_dumps(result, JSON_COMPACT) : NULL;
 	struct http_connection *own = opaque;
 
 	own->call = NULL;
+	if (error) {
+		send_error(own, http_status_for(error->code), error, NULL);
+		return;
+	}
+	if (!text) { /* the client does not learn what was done */
+		undo_apply(own->http->server, undo);
+		http_connection_answer(own, &(struct http_answer){ .status = 500, .retry_after_ms = -1 });
+		return;
+	}
 	if (undo)
 		own->undo = *undo;
-	if (error)
-		send_error(own, http_status_for(error->code), error, NULL);
-	else
-		send_json(own, (struct http_answer){ .status = 200, .retry_after_ms = -1 },
-			  json_incref((json_t *)result));
+	http_connection_answer(own, &(struct http_answer){ .status = 200, .text = text, .retry_after_ms = -1 });
 }
 
 static const struct call_origin_ops http_ops = { .begun = on_begun, .answer = on_answer };

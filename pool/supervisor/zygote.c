@@ -18,6 +18,7 @@
 
 #include "pool/process/zygote.h"
 #include "pool/supervisor/internal.h"
+#include "signals/signals.h"
 
 #define PROBE_TIMEOUT_MS 30000
 
@@ -34,26 +35,6 @@ void retry_later(struct event *timer, uint32_t failures)
 	struct timeval delay = pool_timeval(retry_delay_ns(failures));
 
 	(void)event_add(timer, &delay);
-}
-
-/*
- * A session of its own, so that an interrupt from the supervisor's terminal does not end the workers before the supervisor
- * has; and no signal blocked or ignored, whatever the supervisor does with them.
- */
-static int set_attributes(posix_spawnattr_t *attributes)
-{
-	sigset_t none, all;
-	int result;
-
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	result = posix_spawnattr_setflags(attributes,
-					  POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	if (result == 0)
-		result = posix_spawnattr_setsigmask(attributes, &none);
-	if (result == 0)
-		result = posix_spawnattr_setsigdefault(attributes, &all);
-	return result;
 }
 
 static int set_files(posix_spawn_file_actions_t *actions, int channel)
@@ -86,7 +67,7 @@ static int spawn_zygote(const struct pool *pool, int channel, pid_t *ret_pid)
 		(void)posix_spawn_file_actions_destroy(&actions);
 		return -result;
 	}
-	result = set_attributes(&attributes);
+	result = signals_spawn_attributes(&attributes);
 	if (result == 0)
 		result = set_files(&actions, channel);
 	if (result == 0)

@@ -105,6 +105,22 @@ void signals_unblock(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+int signals_spawn_attributes(posix_spawnattr_t *attributes)
+{
+	sigset_t none, all;
+	int result;
+
+	(void)sigemptyset(&none);
+	(void)sigfillset(&all);
+	result = posix_spawnattr_setflags(attributes,
+					  POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	if (result == 0)
+		result = posix_spawnattr_setsigmask(attributes, &none);
+	if (result == 0)
+		result = posix_spawnattr_setsigdefault(attributes, &all);
+	return result;
+}
+
 /* ---- for documents ---- */
 
 int signals_markdown(char **ret_text)

@@ -9,6 +9,7 @@
 #ifndef EMBER_SANDBOX_SIGNALS_SIGNALS_H
 #define EMBER_SANDBOX_SIGNALS_SIGNALS_H
 
+#include <spawn.h>
 #include <stddef.h>
 
 enum signals_of {
@@ -46,6 +47,16 @@ void signals_prepare(enum signals_of kind);
 
 /* The daemon's handlers stand: signals that came meanwhile are delivered now. */
 void signals_unblock(void);
+
+/*
+ * Have a child that is spawned (posix_spawn(3)) start in a session of its own, so that an interrupt from the terminal does not end it before
+ * its parent has; and with no signal blocked or ignored, whatever its parent does with them.
+ *
+ * attributes  initialised; stays the caller's
+ *
+ * Returns 0 or an errno, positive as posix_spawn(3)'s.
+ */
+int signals_spawn_attributes(posix_spawnattr_t *attributes);
 
 /* The table as Markdown, for the README. ret_text: the caller frees it. Returns 0 or -ENOMEM. */
 int signals_markdown(char **ret_text);

@@ -22,6 +22,7 @@
 #include "server/jobs/helper.h"
 #include "server/jobs/private.h"
 #include "server/log.h"
+#include "signals/signals.h"
 
 static void helper_free(struct helper *helper)
 {
@@ -138,20 +139,6 @@ static void on_timeout(int fd, short events, void *opaque)
 	helper_kill(helper);
 }
 
-static int set_attributes(posix_spawnattr_t *attributes)
-{
-	sigset_t none, all;
-	int result;
-
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	result = posix_spawnattr_setflags(attributes,
-					  POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	if (result == 0)
-		result = posix_spawnattr_setsigmask(attributes, &none);
-	return result ? result : posix_spawnattr_setsigdefault(attributes, &all);
-}
-
 static int spawn(const char *executable, int channel, pid_t *ret_pid)
 {
 	char parent[16];
@@ -169,7 +156,7 @@ static int spawn(const char *executable, int channel, pid_t *ret_pid)
 		(void)posix_spawn_file_actions_destroy(&actions);
 		return -result;
 	}
-	result = set_attributes(&attributes);
+	result = signals_spawn_attributes(&attributes);
 	if (result == 0)
 		result = posix_spawn_file_actions_adddup2(&actions, channel, HELPER_CHANNEL);
 	if (result == 0)
